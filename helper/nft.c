@@ -1,0 +1,115 @@
+/* Messages of nf_tables: see netlink.h. */
+#include <arpa/inet.h>
+#include <endian.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+
+#include "helper/netlink.h"
+
+static void message(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family, uint16_t resource)
+{
+	const struct nfgenmsg header = { .nfgen_family = family, .version = NFNETLINK_V0, .res_id = htons(resource) };
+
+	netlink_message(n, type, flags, &header, sizeof(header));
+}
+
+static void request(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family)
+{
+	message(n, NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_ACK | flags, family, 0);
+}
+
+void nft_begin(struct netlink *n)
+{
+	message(n, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+}
+
+static void put_table(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family, const char *table)
+{
+	request(n, type, flags, family);
+	netlink_put_string(n, NFTA_TABLE_NAME, table);
+}
+
+void nft_delete_name(struct netlink *n, uint8_t family, const char *table)
+{
+	/* Within a transaction, what may not exist is made first. */
+	put_table(n, NFT_MSG_NEWTABLE, NLM_F_CREATE, family, table);
+	put_table(n, NFT_MSG_DELTABLE, 0, family, table);
+}
+
+void nft_delete_handle(struct netlink *n, uint8_t family, uint64_t handle)
+{
+	const uint64_t value = htobe64(handle);
+
+	request(n, NFT_MSG_DELTABLE, 0, family);
+	netlink_put(n, NFTA_TABLE_HANDLE, &value, sizeof(value));
+}
+
+static void put_expression(struct netlink *n, const struct nft_expression *e)
+{
+	netlink_nest(n, NFTA_LIST_ELEM);
+	netlink_put_string(n, NFTA_EXPR_NAME, e->name);
+	netlink_nest(n, NFTA_EXPR_DATA);
+	for (size_t i = 0; e->attributes[i].attribute != 0; i++) {
+		if (e->attributes[i].length == NFT_NUMBER) {
+			netlink_put_u32(n, e->attributes[i].attribute, htonl(e->attributes[i].number));
+			continue;
+		}
+		netlink_nest(n, e->attributes[i].attribute);
+		if (e->attributes[i].length == NFT_VERDICT) {
+			netlink_nest(n, NFTA_DATA_VERDICT);
+			netlink_put_u32(n, NFTA_VERDICT_CODE, htonl(e->attributes[i].number));
+			netlink_nest_end(n, 1);
+		} else {
+			netlink_put(n, NFTA_DATA_VALUE, e->attributes[i].octets, e->attributes[i].length);
+		}
+		netlink_nest_end(n, 1);
+	}
+	netlink_nest_end(n, 2);
+}
+
+void nft_chain(struct netlink *n, const struct nft_chain *chain,
+	       const struct nft_expression rules[][NFT_EXPRESSIONS_MAX], size_t n_rules)
+{
+	put_table(n, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO, chain->family, chain->table);
+	netlink_put_u32(n, NFTA_TABLE_FLAGS, htonl(chain->table_flags));
+
+	request(n, NFT_MSG_NEWCHAIN, NLM_F_CREATE, chain->family);
+	netlink_put_string(n, NFTA_CHAIN_TABLE, chain->table);
+	netlink_put_string(n, NFTA_CHAIN_NAME, chain->name);
+	netlink_put_string(n, NFTA_CHAIN_TYPE, chain->type);
+	netlink_put_u32(n, NFTA_CHAIN_POLICY, htonl(chain->policy));
+	netlink_nest(n, NFTA_CHAIN_HOOK);
+	netlink_put_u32(n, NFTA_HOOK_HOOKNUM, htonl(chain->hook));
+	netlink_put_u32(n, NFTA_HOOK_PRIORITY, htonl((uint32_t)chain->priority));
+	if (chain->device)
+		netlink_put_string(n, NFTA_HOOK_DEV, chain->device);
+	netlink_nest_end(n, 1);
+
+	for (size_t i = 0; i < n_rules; i++) {
+		request(n, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, chain->family);
+		netlink_put_string(n, NFTA_RULE_TABLE, chain->table);
+		netlink_put_string(n, NFTA_RULE_CHAIN, chain->name);
+		netlink_nest(n, NFTA_RULE_EXPRESSIONS);
+		for (size_t k = 0; k < NFT_EXPRESSIONS_MAX && rules[i][k].name; k++)
+			put_expression(n, &rules[i][k]);
+		netlink_nest_end(n, 1);
+	}
+}
+
+static void read_handle(const struct nlmsghdr *answer, void *context)
+{
+	struct nlattr *handle;
+
+	if (answer->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE))
+		return;
+	handle = nlmsg_find_attr((struct nlmsghdr *)answer, sizeof(struct nfgenmsg), NFTA_TABLE_HANDLE);
+	if (handle)
+		*(uint64_t *)context = be64toh(nla_get_u64(handle));
+}
+
+int nft_commit(int socket, struct netlink *n, uint64_t *ret_handle)
+{
+	message(n, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	return netlink_send(socket, n, ret_handle ? read_handle : NULL, ret_handle);
+}

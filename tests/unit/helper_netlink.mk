@@ -1,0 +1,1 @@
+$(eval $(call unit_test,helper_netlink,boundary-helper boundary,$(helper_packages)))
