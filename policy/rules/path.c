@@ -1,0 +1,216 @@
+/* Path patterns: see path.h. Nothing is allocated to match: request segments are decoded while they are compared. */
+#include "policy/rules/path.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/rules/rule.h"
+#include "policy/rules/text.h"
+
+/* One octet of a raw segment, percent-decoded, or -1 for a bad escape. Advances *at. */
+static int next_octet(const char **at, const char *end)
+{
+	const char *p = *at;
+	int high, low;
+
+	if (*p != '%') {
+		*at = p + 1;
+		return (unsigned char)*p;
+	}
+	if (end - p < 3)
+		return -1;
+	high = text_hex(p[1]);
+	low = text_hex(p[2]);
+	if (high < 0 || low < 0)
+		return -1;
+	*at = p + 3;
+	return high << 4 | low;
+}
+
+/*
+ * Follows the decoded octets of a segment to notice `.` and `..` as a server that decodes early would: between slashes,
+ * encoded or not, and before `;` parameters.
+ */
+struct dots {
+	unsigned int dots;
+	bool other;
+	bool parameters;
+};
+
+static bool is_dot_part(const struct dots *part)
+{
+	return !part->other && (part->dots == 1 || part->dots == 2);
+}
+
+/* Returns false if a dot part ends here. */
+static bool follow_dots(struct dots *part, int octet)
+{
+	if (octet == '/') {
+		bool dot = is_dot_part(part);
+
+		*part = (struct dots){ 0 };
+		return !dot;
+	}
+	if (octet == ';')
+		part->parameters = true;
+	else if (octet == '.' && !part->parameters)
+		part->dots++;
+	else if (!part->parameters)
+		part->other = true;
+	return true;
+}
+
+static bool segment_is_normal(const char *segment, const char *end)
+{
+	struct dots part = { 0 };
+
+	while (segment < end) {
+		unsigned char raw = (unsigned char)*segment;
+		int octet = next_octet(&segment, end);
+
+		if (raw <= 0x20 || raw == 0x7f || octet <= 0 || octet == '\\' || !follow_dots(&part, octet))
+			return false;
+	}
+	return !is_dot_part(&part);
+}
+
+bool path_is_normal(const char *path)
+{
+	if (path[0] != '/')
+		return false;
+	for (;;) {
+		const char *segment = path + 1;
+		const char *end = strchrnul(segment, '/');
+
+		if (*end == '\0')
+			return segment_is_normal(segment, end);
+		if (end == segment || !segment_is_normal(segment, end))
+			return false;
+		path = end;
+	}
+}
+
+static bool segment_equals(const char *raw, const char *end, const char *decoded)
+{
+	while (raw < end) {
+		if (next_octet(&raw, end) != (unsigned char)*decoded || *decoded == '\0')
+			return false;
+		decoded++;
+	}
+	return *decoded == '\0';
+}
+
+bool path_pattern_matches(const struct path_pattern *pattern, const char *path)
+{
+	/* At the '/' before the next segment; NULL behind the last one. */
+	const char *rest = path;
+
+	if (pattern->n_segments == 0)
+		return true;
+	for (size_t i = 0; i < pattern->n_segments; i++) {
+		const char *end;
+
+		if (!rest)
+			return false;
+		if (!pattern->segments[i] && i + 1 == pattern->n_segments)
+			return true;
+		end = strchrnul(rest + 1, '/');
+		if (pattern->segments[i] && !segment_equals(rest + 1, end, pattern->segments[i]))
+			return false;
+		rest = *end ? end : NULL;
+	}
+	return !rest;
+}
+
+void path_pattern_clear(struct path_pattern *pattern)
+{
+	for (size_t i = 0; i < pattern->n_segments; i++)
+		free(pattern->segments[i]);
+	free(pattern->segments);
+	*pattern = (struct path_pattern){ 0 };
+}
+
+static int check_segment(const struct lexer *lexer, const char *segment, const char *end)
+{
+	if (segment == end)
+		return lexer_error(lexer, segment, 0,
+				   "a segment between slashes; a path with empty segments matches no rule");
+	for (const char *p = segment; p < end; p++) {
+		if (*p == '*')
+			return lexer_error(lexer, p, 0,
+					   "'*' only as a whole segment; write the character itself as %%2A");
+		if (*p == '?' || *p == '#')
+			return lexer_error(lexer, p, 0,
+					   "the end of the path; the query is never matched, leave it out");
+		if (*p == '%' && (end - p < 3 || text_hex(p[1]) < 0 || text_hex(p[2]) < 0))
+			return lexer_error(lexer, p, 0,
+					   "two hexadecimal digits after '%%'; write the character itself as %%25");
+	}
+	if (!segment_is_normal(segment, end))
+		return lexer_error(
+			lexer, segment, (size_t)(end - segment),
+			"a segment in normal form; one with '.', '..', a backslash or %%00 is never matched");
+	return 0;
+}
+
+static char *decode_segment(const char *segment, const char *end)
+{
+	char *decoded = malloc((size_t)(end - segment) + 1);
+	size_t used = 0;
+
+	if (!decoded)
+		return NULL;
+	while (segment < end)
+		decoded[used++] = (char)next_octet(&segment, end);
+	decoded[used] = '\0';
+	return decoded;
+}
+
+static int append_segment(const struct lexer *lexer, struct path_pattern *pattern, const char *segment, const char *end)
+{
+	char *decoded = NULL;
+
+	if (end - segment != 1 || *segment != '*') {
+		int r = check_segment(lexer, segment, end);
+
+		if (r < 0)
+			return r;
+		decoded = decode_segment(segment, end);
+		if (!decoded)
+			return lexer_no_memory(lexer);
+	}
+	if (rule_array_grow(&pattern->segments, pattern->n_segments, sizeof(pattern->segments[0])) < 0) {
+		free(decoded);
+		return lexer_no_memory(lexer);
+	}
+	pattern->segments[pattern->n_segments++] = decoded;
+	return 0;
+}
+
+int path_pattern_parse(const struct lexer *lexer, const char *text, size_t length, struct path_pattern *ret)
+{
+	struct path_pattern pattern = { 0 };
+	const char *at = text;
+	const char *end = text + length;
+
+	if (at < end && *at == '/')
+		at++;
+	if (end - at > 1 && end[-1] == '/')
+		end--;
+	for (bool more = at < end; more;) {
+		const char *slash = memchr(at, '/', (size_t)(end - at));
+		const char *stop = slash ? slash : end;
+		int r = append_segment(lexer, &pattern, at, stop);
+
+		if (r < 0) {
+			path_pattern_clear(&pattern);
+			return r;
+		}
+		more = slash;
+		at = stop + 1;
+	}
+	*ret = pattern;
+	return 0;
+}
