@@ -1,0 +1,39 @@
+/*
+ * The record of what the policy decided: one entry a request, allowed or denied, numbered from 0, handed to every sink.
+ * The request path never waits for a sink.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct audit_record {
+	bool allowed;
+	const char *method; /* as the client sent it */
+	const char *url;    /* with scheme, the canonical host and the query */
+	const char *host;   /* canonical */
+	const char *rule;   /* text of the rule that decided; NULL if none did */
+	const char *reason; /* why it was denied, in a few words ("mismatch", "no rule", …); NULL if allowed */
+	uint32_t number;    /* filled in by audit_request() */
+};
+
+struct audit;
+
+/* Receives each record; the strings are borrowed for the call. Must not block. */
+typedef void audit_sink(void *user, const struct audit_record *record);
+
+/* A new audit without sinks in *ret. Returns 0 or -ENOMEM. */
+int audit_new(struct audit **ret);
+
+/* Accepts NULL. What the sinks hold is theirs to free. */
+void audit_free(struct audit *audit);
+
+/* Adds a sink. Returns 0, or -ENOSPC when there are too many (AUDIT_SINKS_MAX). */
+#define AUDIT_SINKS_MAX 4
+int audit_add_sink(struct audit *audit, audit_sink *sink, void *user);
+
+/* Gives the record the next number and hands it to all sinks. */
+void audit_request(struct audit *audit, struct audit_record *record);
+
+/* The sink that logs one line a request: "ALLOW" at info, "DENY" at warn (shared/log.h). `user` is not used. */
+void audit_log_sink(void *user, const struct audit_record *record);

@@ -1,0 +1,2 @@
+audit_sources := policy/audit/audit.c
+$(eval $(call library,boundary-audit,$(audit_sources)))

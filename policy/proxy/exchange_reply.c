@@ -1,0 +1,114 @@
+/* Answers of the proxy's own. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "policy/proxy/exchange_internal.h"
+#include "shared/addresses.h"
+#include "shared/cleanup.h"
+#include "shared/log.h"
+
+#define DRAIN_MAX 65536u /* a denied request's body up to this is read to keep the connection */
+#define DRAIN_SECONDS 5.0
+#define HEAD_ROOM 512
+
+static void give_up_upstream(struct exchange *exchange)
+{
+	if (exchange->query)
+		resolver_cancel(take_ptr(exchange->query));
+	if (exchange->dial)
+		upstream_dial_cancel(take_ptr(exchange->dial));
+	if (exchange->upstream)
+		upstream_close(take_ptr(exchange->upstream), true);
+	buffer_drop(&exchange->session->buffers, &exchange->to_upstream);
+}
+
+/* May the connection stay although the request's body was not wanted? */
+static bool can_drain(const struct exchange *exchange)
+{
+	const struct body *body = &exchange->request;
+
+	return body->done || (!exchange->expects && body->framing == HTTP1_BODY_LENGTH && body->left <= DRAIN_MAX);
+}
+
+void exchange_reply(struct exchange *exchange, int status, const char *reason_phrase, const char *text, size_t length)
+{
+	struct buffer *out = &exchange->client->out;
+	struct http1_writer writer;
+	ssize_t head_length;
+
+	give_up_upstream(exchange);
+	exchange->state = EXCHANGE_LOCAL;
+	exchange->keep_client = exchange->keep_client && can_drain(exchange);
+	if (buffer_hold(&exchange->session->buffers, out) == 0)
+		buffer_compact(out);
+	if (!out->data || buffer_room(out) < length + HEAD_ROOM) {
+		exchange->keep_client = false; /* it is closed without an answer */
+		return;
+	}
+	writer = http1_writer_to(buffer_tail(out), buffer_room(out));
+	http1_write_status_line(&writer, status, http1_text_of(reason_phrase));
+	http1_write_field(&writer, "Content-Type", http1_text_of("text/plain; charset=utf-8"));
+	http1_write_field(&writer, "Cache-Control", http1_text_of("no-store"));
+	if (status == 405)
+		http1_write_field(&writer, "Allow", http1_text_of("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+	if (!exchange->keep_client)
+		http1_write_field(&writer, "Connection", http1_text_of("close"));
+	else if (exchange->wants_keep_alive_told)
+		http1_write_field(&writer, "Connection", http1_text_of("keep-alive"));
+	http1_write_framing(&writer, HTTP1_BODY_LENGTH, length);
+	head_length = http1_write_end(&writer);
+	if (head_length < 0)
+		return;
+	out->end += (size_t)head_length;
+	if (!exchange->method || strcmp(exchange->method, "HEAD") != 0)
+		buffer_append(out, text, length);
+	if (exchange->keep_client && !exchange->request.done)
+		client_expect(exchange->client, DRAIN_SECONDS);
+}
+
+void exchange_refuse(struct exchange *exchange, int status, const char *reason_phrase, const char *format, ...)
+{
+	const struct client *client = exchange->client;
+	char text[ERROR_TEXT_MAX + 16] = "Boundary: ";
+	size_t prefix = strlen(text);
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(text + prefix, ERROR_TEXT_MAX, format, arguments);
+	va_end(arguments);
+	length = length < ERROR_TEXT_MAX ? length : ERROR_TEXT_MAX - 1;
+	if (exchange->method)
+		log_line(LOG_LEVEL_WARN, "%s %s: %d %s", exchange->method, exchange->url, status, text + prefix);
+	else
+		log_line(LOG_LEVEL_WARN, "request to %s port %u: %d %s",
+			 client->destination ? client->destination : client->literal, client->port, status,
+			 text + prefix);
+	text[prefix + (size_t)length] = '\n';
+	exchange_reply(exchange, status, reason_phrase, text, prefix + (size_t)length + 1);
+}
+
+bool exchange_address_is_ours(const struct ip_address *address)
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	return memcmp(address->bytes, mapped, sizeof(mapped)) == 0 && address->bytes[12] == CABLE_NETWORK >> 24 &&
+	       (address->bytes[13] & 0xfe) == (CABLE_NETWORK >> 16 & 0xfe);
+}
+
+void exchange_deny(struct exchange *exchange, const struct rule_decision *decision, const struct ip_address *address)
+{
+	struct rule_request request = exchange_rule_request(exchange, address);
+	enum page_denial denial = PAGE_BY_RULES;
+	const char *reason = decision->rule ? "denied by rule" : "no rule matches";
+	char page[PAGE_MAX];
+
+	if (address && !decision->rule) {
+		denial = exchange_address_is_ours(address) ? PAGE_OURS : PAGE_BY_ADDRESS;
+		reason = "address not allowed";
+	}
+	exchange_audit(exchange, false, decision->rule, reason);
+	exchange_reply(exchange, 403, "Forbidden", page, page_denied(&request, decision, denial, page));
+}

@@ -1,0 +1,231 @@
+/* The pool of connections to origin servers: see upstream.h. */
+#include "policy/proxy/upstream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/proxy/upstream_internal.h"
+
+#define IDLE_SECONDS 60.0
+#define IDLE_MAX 512  /* idle connections of the session */
+#define HOSTS_MAX 512 /* entries kept for their TLS session alone */
+
+static struct upstream_host **bucket_of(struct upstream_pool *pool, const char *name, uint16_t port)
+{
+	uint32_t hash = 2166136261u ^ port; /* FNV-1a; names come from rules' decisions, entries are bounded */
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 16777619u;
+	return &pool->buckets[(hash ^ hash >> 16) % UPSTREAM_BUCKETS];
+}
+
+static struct upstream_host *find_host(struct upstream_pool *pool, bool tls, const char *name, uint16_t port)
+{
+	struct upstream_host *host = *bucket_of(pool, name, port);
+
+	while (host && (host->tls != tls || host->port != port || strcmp(host->name, name) != 0))
+		host = host->next;
+	return host;
+}
+
+static void forget_host(struct upstream_pool *pool, struct upstream_host *host)
+{
+	struct upstream_host **at = bucket_of(pool, host->name, host->port);
+
+	while (*at != host)
+		at = &(*at)->next;
+	*at = host->next;
+	pool->n_hosts--;
+	SSL_SESSION_free(host->session);
+	free(host);
+}
+
+struct upstream_host *upstream_host_use(struct upstream_pool *pool, bool tls, const char *name, uint16_t port)
+{
+	struct upstream_host *host = find_host(pool, tls, name, port);
+	struct upstream_host **bucket;
+	size_t length = strlen(name) + 1;
+
+	if (!host) {
+		host = calloc(1, sizeof(*host) + length);
+		if (!host)
+			return NULL;
+		host->tls = tls;
+		host->port = port;
+		memcpy(host->name, name, length);
+		bucket = bucket_of(pool, name, port);
+		host->next = *bucket;
+		*bucket = host;
+		pool->n_hosts++;
+	}
+	host->n_users++;
+	return host;
+}
+
+void upstream_host_leave(struct upstream_pool *pool, struct upstream_host *host)
+{
+	if (--host->n_users == 0 && (!host->session || pool->n_hosts > HOSTS_MAX))
+		forget_host(pool, host);
+}
+
+/* Keeps what resumes the next connection: one session a host. */
+static int on_session(void *user, SSL_SESSION *session)
+{
+	struct upstream *upstream = user;
+
+	SSL_SESSION_free(upstream->host->session);
+	upstream->host->session = session;
+	return 1;
+}
+
+static void unlink_idle(struct upstream *upstream)
+{
+	struct upstream_pool *pool = upstream->pool;
+	struct upstream **at = &upstream->host->idle;
+
+	while (*at != upstream)
+		at = &(*at)->next_of_host;
+	*at = upstream->next_of_host;
+	*(upstream->younger ? &upstream->younger->older : &pool->youngest) = upstream->older;
+	*(upstream->older ? &upstream->older->younger : &pool->oldest) = upstream->younger;
+	upstream->younger = upstream->older = upstream->next_of_host = NULL;
+	pool->n_idle--;
+	if (pool->n_idle == 0)
+		ev_timer_stop(pool->loop, &pool->sweep);
+}
+
+static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct upstream_pool *pool = timer->data;
+
+	(void)events;
+	while (pool->oldest && ev_now(loop) - pool->oldest->idle_since >= IDLE_SECONDS) {
+		struct upstream *upstream = pool->oldest;
+
+		unlink_idle(upstream);
+		upstream_close(upstream, false);
+	}
+}
+
+static void on_ready(void *user)
+{
+	struct upstream *upstream = user;
+	char octet;
+
+	if (upstream->ready) {
+		upstream->ready(upstream->user);
+		return;
+	}
+	/* Idle: TLS may have tickets to take in; anything else, the end included, is the end. */
+	if (stream_read(&upstream->stream, &octet, 1) == -EAGAIN) {
+		stream_want(&upstream->stream, true, false);
+		return;
+	}
+	unlink_idle(upstream);
+	upstream_close(upstream, false);
+}
+
+struct upstream *upstream_new(struct upstream_pool *pool, struct upstream_host *host, int fd,
+			      const struct ip_address *address)
+{
+	struct upstream *upstream = calloc(1, sizeof(*upstream));
+
+	if (!upstream) {
+		close(fd);
+		upstream_host_leave(pool, host);
+		return NULL;
+	}
+	upstream->pool = pool;
+	upstream->host = host;
+	upstream->address = *address;
+	stream_open(&upstream->stream, pool->loop, fd, on_ready, upstream);
+	return upstream;
+}
+
+int upstream_pool_new(struct ev_loop *loop, struct buffer_pool *buffers, struct trust *trust,
+		      struct upstream_pool **ret)
+{
+	struct upstream_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return -ENOMEM;
+	pool->loop = loop;
+	pool->buffers = buffers;
+	pool->trust = trust;
+	trust_on_session(trust, on_session);
+	ev_timer_init(&pool->sweep, on_sweep, 5.0, 5.0);
+	pool->sweep.data = pool;
+	*ret = pool;
+	return 0;
+}
+
+void upstream_pool_free(struct upstream_pool *pool)
+{
+	if (!pool)
+		return;
+	while (pool->oldest) {
+		struct upstream *upstream = pool->oldest;
+
+		unlink_idle(upstream);
+		upstream_close(upstream, false);
+	}
+	for (size_t i = 0; i < UPSTREAM_BUCKETS; i++)
+		while (pool->buckets[i])
+			forget_host(pool, pool->buckets[i]);
+	ev_timer_stop(pool->loop, &pool->sweep);
+	free(pool);
+}
+
+struct upstream *upstream_take(struct upstream_pool *pool, bool tls, const char *host, uint16_t port, double max_idle,
+			       upstream_usable *usable, void *user)
+{
+	struct upstream_host *entry = find_host(pool, tls, host, port);
+	struct upstream *upstream = entry ? entry->idle : NULL;
+
+	while (upstream && !usable(user, upstream))
+		upstream = upstream->next_of_host;
+	/* The first is the latest used: if that has been idle for too long, so have all. */
+	if (!upstream || ev_now(pool->loop) - upstream->idle_since > max_idle)
+		return NULL;
+	unlink_idle(upstream);
+	upstream->reused = true;
+	return upstream;
+}
+
+void upstream_keep(struct upstream *upstream)
+{
+	struct upstream_pool *pool = upstream->pool;
+
+	buffer_drop(pool->buffers, &upstream->in);
+	upstream->ready = NULL;
+	upstream->user = NULL;
+	upstream->idle_since = ev_now(pool->loop);
+	upstream->next_of_host = upstream->host->idle;
+	upstream->host->idle = upstream;
+	upstream->older = pool->youngest;
+	*(pool->youngest ? &pool->youngest->younger : &pool->oldest) = upstream;
+	pool->youngest = upstream;
+	pool->n_idle++;
+	if (!ev_is_active(&pool->sweep)) {
+		ev_timer_set(&pool->sweep, 5.0, 5.0);
+		ev_timer_start(pool->loop, &pool->sweep);
+	}
+	stream_want(&upstream->stream, true, false);
+	if (pool->n_idle > IDLE_MAX) {
+		upstream = pool->oldest;
+		unlink_idle(upstream);
+		upstream_close(upstream, false);
+	}
+}
+
+void upstream_close(struct upstream *upstream, bool abort)
+{
+	buffer_drop(upstream->pool->buffers, &upstream->in);
+	if (abort)
+		stream_abort(&upstream->stream);
+	else
+		stream_close(&upstream->stream);
+	upstream_host_leave(upstream->pool, upstream->host);
+	free(upstream);
+}

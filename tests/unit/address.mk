@@ -1,0 +1,1 @@
+$(eval $(call unit_test,address,boundary-rules boundary,libidn2))

@@ -1,0 +1,1 @@
+$(eval $(call unit_test,host,boundary-rules boundary,libidn2))

@@ -1,0 +1,4 @@
+proxy_test_libraries := boundary-proxy boundary-audit boundary-rules boundary-seccomp boundary
+proxy_test_packages := openssl libcares libidn2 libseccomp
+$(foreach name,audit proxy_identity proxy_body proxy_page proxy_ca proxy_stream proxy_config,\
+	$(eval $(call unit_test,$(name),$(proxy_test_libraries),$(proxy_test_packages),-lev)))
