@@ -1,0 +1,355 @@
+/* Jail init: see jail.h. */
+#include "launcher/jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher/jail_drop.h"
+#include "launcher/jail_mounts.h"
+#include "launcher/jail_network.h"
+#include "launcher/jail_protocol.h"
+#include "launcher/orphans.h"
+#include "shared/cleanup.h"
+#include "shared/process.h"
+#include "shared/wire.h"
+
+/* The descriptors jail init keeps, besides 0 to 2. */
+enum { JAIL_SOCKET_FD = 3, JAIL_DIRECTORY_BASE_FD, JAIL_DIRECTORY_FD, JAIL_FDS_END };
+
+#define JAIL_FDS_ELSEWHERE 20 /* beyond what a launcher has open */
+
+/* What is known only inside, and one message buffer for all stages. */
+struct jail_state {
+	const struct jail *jail;
+	int namespaces; /* CLONE_NEW* flags that were granted */
+	struct wire_message message;
+	int children; /* signalfd of SIGCHLD */
+	bool warned;  /* something was lost */
+	pid_t command;
+};
+
+static int send_text(uint16_t type, const char *text)
+{
+	return wire_send(JAIL_SOCKET_FD, type, text, strlen(text), NULL, 0);
+}
+
+static int send_number(uint16_t type, int value)
+{
+	const struct jail_number number = { value };
+
+	return wire_send(JAIL_SOCKET_FD, type, &number, sizeof(number), NULL, 0);
+}
+
+static void send_warning(void *user, const char *text)
+{
+	struct jail_state *state = user;
+
+	state->warned = true;
+	send_text(JAIL_WARNING, text);
+}
+
+/* Waits for the launcher's next word. Anything but `type` with `length` octets means that it is gone or broken: give up
+ * silently. */
+static int expect(struct jail_state *state, uint16_t type, size_t length)
+{
+	int r = wire_receive(JAIL_SOCKET_FD, &state->message, 0, -1);
+
+	if (r < 0)
+		return r;
+	return state->message.type == type && state->message.length == length ? 0 : -EPROTO;
+}
+
+/* Moves them to their numbers, by way of others that none of them has now, and closes the rest. */
+static int keep_descriptors(const struct jail *jail)
+{
+	const int kept[] = { jail->socket, jail->directory.base_fd, jail->directory.fd };
+	int elsewhere[array_size(kept)];
+
+	for (size_t i = 0; i < array_size(kept); i++) {
+		elsewhere[i] = fcntl(kept[i], F_DUPFD_CLOEXEC, JAIL_FDS_ELSEWHERE);
+		if (elsewhere[i] < 0)
+			return -errno;
+	}
+	for (size_t i = 0; i < array_size(kept); i++)
+		if (dup3(elsewhere[i], JAIL_SOCKET_FD + (int)i, O_CLOEXEC) < 0)
+			return -errno;
+	return process_close_from(JAIL_FDS_END);
+}
+
+/* Before the launcher hears that we end: were it killed then, nobody would. The command cannot be in the way: it does
+ * not know these descriptors. */
+static void remove_directory(const struct jail *jail)
+{
+	struct session_dir directory = jail->directory;
+
+	directory.base_fd = JAIL_DIRECTORY_BASE_FD;
+	directory.fd = JAIL_DIRECTORY_FD;
+	session_dir_remove(&directory);
+}
+
+static int send_network_namespace(struct error *e)
+{
+	_cleanup_fd_ int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (netns < 0)
+		return error_errno(e, errno, "opening /proc/self/ns/net in the jail");
+	r = wire_send(JAIL_SOCKET_FD, JAIL_NETNS, NULL, 0, &netns, 1);
+	return r < 0 ? error_errno(e, -r, "sending the jail's network namespace") : 0;
+}
+
+/* A nameserver that cannot be served inside costs name resolution by it, nothing else. */
+static int send_dns_sockets(struct jail_state *state)
+{
+	const struct jail *jail = state->jail;
+	struct jail_sockets counts = { 0, 0 };
+	int udp[NAMESERVERS_MAX], tcp[NAMESERVERS_MAX], all[2 * NAMESERVERS_MAX];
+	int r;
+
+	for (size_t i = 0; i < jail->n_dns_servers && counts.n_udp < NAMESERVERS_MAX; i++) {
+		struct error why = { 0 };
+
+		if (jail_network_bind_dns(&jail->dns_servers[i], &udp[counts.n_udp], &tcp[counts.n_tcp], &why) == 0) {
+			counts.n_udp++;
+			counts.n_tcp++;
+		} else {
+			send_warning(state, why.text);
+		}
+	}
+	memcpy(all, udp, counts.n_udp * sizeof(int));
+	memcpy(all + counts.n_udp, tcp, counts.n_tcp * sizeof(int));
+	r = wire_send(JAIL_SOCKET_FD, JAIL_SOCKETS, &counts, sizeof(counts), all, counts.n_udp + counts.n_tcp);
+	for (size_t i = 0; i < counts.n_udp + counts.n_tcp; i++)
+		close(all[i]);
+	return r;
+}
+
+static int set_up_network(struct jail_state *state, struct error *e)
+{
+	struct jail_network network;
+	int r;
+
+	r = send_network_namespace(e);
+	if (r < 0)
+		return r;
+	r = expect(state, JAIL_NETWORK, sizeof(network));
+	if (r < 0)
+		return r;
+	memcpy(&network, state->message.payload, sizeof(network));
+	r = jail_network_configure(network.host_address, network.jail_address, e);
+	return r < 0 ? r : send_dns_sockets(state);
+}
+
+static void set_up_mounts(struct jail_state *state)
+{
+	const struct jail_mounts mounts = {
+		.own_proc = state->namespaces & CLONE_NEWPID,
+		.hosts = state->jail->hosts,
+		.bundle = state->jail->bundle,
+	};
+	bool mounted = state->namespaces & CLONE_NEWNS && jail_mounts_set_up(&mounts, send_warning, state);
+
+	/* Where it cannot be had, the cable of a killed session stays for some minutes; nothing else. */
+	jail_network_limit_orphans();
+	if (mounted)
+		jail_mounts_protect(geteuid() == 0, send_warning, state);
+}
+
+static void restore_signals(const struct jail *jail)
+{
+	if (jail->child_ignored)
+		signal(SIGCHLD, SIG_IGN);
+	sigprocmask(SIG_SETMASK, &jail->signal_mask, NULL);
+}
+
+/* The child's way to the command. Returns only if that fails: errno. */
+static int become_command(const struct jail *jail, pid_t parent)
+{
+	int r;
+
+	restore_signals(jail);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+		return ESRCH;
+	jail_drop_reach();
+	r = seccomp_program_load(jail->filter);
+	if (r < 0)
+		return -r;
+	execvpe(jail->command[0], jail->command, jail->environment);
+	return errno;
+}
+
+/* Forks the command. Returns 0 when it runs, else the errno value that stopped it. */
+static int start_command(struct jail_state *state)
+{
+	int failure[2];
+	int code = 0;
+	pid_t self = getpid();
+
+	if (pipe2(failure, O_CLOEXEC) < 0)
+		return errno;
+	state->command = fork();
+	if (state->command == 0) {
+		close(JAIL_SOCKET_FD);
+		close(state->children);
+		code = become_command(state->jail, self);
+		if (write(failure[1], &code, sizeof(code)) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	close(failure[1]);
+	if (state->command < 0)
+		code = errno;
+	else if (read(failure[0], &code, sizeof(code)) != (ssize_t)sizeof(code))
+		code = 0; /* the pipe closed at the exec */
+	close(failure[0]);
+	return code;
+}
+
+/* Without a pid namespace what the command left running is ours by adoption. */
+static void kill_orphans(const struct jail_state *state)
+{
+	if (!(state->namespaces & CLONE_NEWPID))
+		orphans_kill();
+}
+
+/* Reaps. Returns true when the command itself has ended, with its wait status in *ret_status. */
+static bool reap(const struct jail_state *state, int *ret_status)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+		if (pid != state->command)
+			continue;
+		if (WIFSTOPPED(status)) {
+			send_number(JAIL_STOPPED, WSTOPSIG(status));
+			continue;
+		}
+		*ret_status = status;
+		return true;
+	}
+	return false;
+}
+
+/* Passes the launcher's signals on. Returns false when it is gone. */
+static bool serve_launcher(struct jail_state *state)
+{
+	struct jail_number number;
+
+	if (expect(state, JAIL_SIGNAL, sizeof(number)) < 0)
+		return false;
+	memcpy(&number, state->message.payload, sizeof(number));
+	kill(state->command, number.value);
+	return true;
+}
+
+static void run_until_end(struct jail_state *state)
+{
+	struct pollfd fds[2] = {
+		{ .fd = state->children, .events = POLLIN },
+		{ .fd = JAIL_SOCKET_FD, .events = POLLIN },
+	};
+	int status = 0;
+
+	for (;;) {
+		struct signalfd_siginfo info;
+
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return;
+		if (fds[0].revents && read(state->children, &info, sizeof(info)) > 0 && reap(state, &status)) {
+			kill_orphans(state);
+			remove_directory(state->jail);
+			send_number(JAIL_EXITED, status);
+			return;
+		}
+		if (fds[1].revents && !serve_launcher(state)) {
+			kill(state->command, SIGKILL);
+			kill_orphans(state);
+			remove_directory(state->jail);
+			return;
+		}
+	}
+}
+
+/* From here on this process holds nothing that the command could want. */
+static int confine(struct jail_state *state, struct error *e)
+{
+	sigset_t child;
+	int r;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	state->children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (state->children < 0)
+		return error_errno(e, errno, "signalfd in the jail");
+	r = jail_drop_capabilities(e);
+	if (r < 0)
+		return r;
+	/* Not dumpable after the last change of credentials: the command, of the same user, must not ptrace its parent.
+	 */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+		return error_errno(e, errno, "prctl in the jail");
+	return 0;
+}
+
+static int set_up(struct jail_state *state, struct error *e)
+{
+	struct jail_go go;
+	int r;
+
+	r = expect(state, JAIL_GO, sizeof(go));
+	if (r < 0)
+		return r;
+	memcpy(&go, state->message.payload, sizeof(go));
+	state->namespaces = go.namespaces;
+	r = set_up_network(state, e);
+	if (r < 0)
+		return r;
+	r = expect(state, JAIL_RUN, 0);
+	if (r < 0)
+		return r;
+	set_up_mounts(state);
+	/* The launcher makes an error of it; the command must not run in the meantime. */
+	if (state->jail->require && state->warned)
+		return -EPERM;
+	return confine(state, e);
+}
+
+int jail_main(void *argument)
+{
+	struct jail_state state = { .jail = argument, .children = -1 };
+	struct error why = { 0 };
+	int code;
+
+	/* While it is set up, the jail dies with the launcher. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (keep_descriptors(state.jail) < 0)
+		return 1;
+	if (set_up(&state, &why) < 0) {
+		if (why.code)
+			send_text(JAIL_FAILED, why.text);
+		return 1;
+	}
+	code = start_command(&state);
+	if (code != 0) {
+		send_number(JAIL_NOT_RUN, code);
+		return 1;
+	}
+	/* From here on the end of its socket says so, in time to clean up. */
+	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+	if (seccomp_program_load(state.jail->own_filter) < 0)
+		return 1;
+	wire_send(JAIL_SOCKET_FD, JAIL_STARTED, NULL, 0, NULL, 0);
+	run_until_end(&state);
+	return 0;
+}

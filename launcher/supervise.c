@@ -1,0 +1,156 @@
+/* Supervision: see supervise.h. */
+#include "launcher/supervise.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher/jail_protocol.h"
+#include "shared/cleanup.h"
+#include "shared/wire.h"
+
+/* A synchronous fault of our own must kill us; these cannot be blocked usefully. */
+static const int own_faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS };
+
+int supervise_signals(sigset_t *ret_inherited, struct error *e)
+{
+	sigset_t handled;
+	int fd;
+
+	sigfillset(&handled);
+	for (size_t i = 0; i < array_size(own_faults); i++)
+		sigdelset(&handled, own_faults[i]);
+	if (sigprocmask(SIG_BLOCK, &handled, ret_inherited) < 0)
+		return error_errno(e, errno, "blocking signals");
+	fd = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? error_errno(e, errno, "signalfd") : fd;
+}
+
+int supervise_pending_end(int signals)
+{
+	struct signalfd_siginfo info;
+
+	while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		const int number = (int)info.ssi_signo;
+
+		if (number == SIGHUP || number == SIGINT || number == SIGQUIT || number == SIGTERM)
+			return number;
+	}
+	return 0;
+}
+
+/* Stops this process as the command was stopped, and returns when somebody continues it. */
+static void stop_like_command(int number)
+{
+	sigset_t one;
+
+	if (number != SIGTSTP && number != SIGTTIN && number != SIGTTOU)
+		number = SIGSTOP;
+	sigemptyset(&one);
+	sigaddset(&one, number);
+	raise(number);
+	/* Blocked until here, so that the stop happens inside this call and nowhere else. */
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+	sigprocmask(SIG_BLOCK, &one, NULL);
+}
+
+/*
+ * True if the signal came from the terminal's driver, which sent it to the whole foreground process group. SIGTSTP and
+ * its kin are mirrored when the command reacts to them, not when they arrive.
+ */
+static bool reached_command_already(const struct signalfd_siginfo *info)
+{
+	return info->ssi_code == SI_KERNEL;
+}
+
+static void forward_signals(const struct supervised *session)
+{
+	struct signalfd_siginfo info;
+
+	while (read(session->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		const struct jail_number number = { (int32_t)info.ssi_signo };
+
+		if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGPIPE || reached_command_already(&info))
+			continue;
+		wire_send(session->jail_socket, JAIL_SIGNAL, &number, sizeof(number), NULL, 0);
+	}
+}
+
+enum outcome { GOES_ON, COMMAND_ENDED, JAIL_BROKE };
+
+static enum outcome read_report(const struct supervised *session, int *ret_status)
+{
+	struct wire_message message;
+	struct jail_number number;
+
+	if (wire_receive(session->jail_socket, &message, 0, -1) < 0)
+		return JAIL_BROKE;
+	if (message.length != sizeof(number))
+		return JAIL_BROKE;
+	memcpy(&number, message.payload, sizeof(number));
+	if (message.type == JAIL_STOPPED) {
+		stop_like_command(number.value);
+		return GOES_ON;
+	}
+	*ret_status = number.value;
+	return message.type == JAIL_EXITED ? COMMAND_ENDED : JAIL_BROKE;
+}
+
+void supervise_kill_jail(const struct jail_process *jail)
+{
+	int status;
+
+	if (jail->pid <= 0)
+		return;
+	kill(jail->pid, SIGKILL);
+	while (waitpid(jail->pid, &status, 0) < 0 && errno == EINTR)
+		;
+}
+
+static int broken(const struct service *service, const char *consequence, struct error *e)
+{
+	return error_set(e, EPIPE, "%s ended unexpectedly: %s. The command was killed", service->name, consequence);
+}
+
+int supervise_run(const struct supervised *session, struct error *e)
+{
+	struct pollfd fds[] = {
+		{ .fd = session->jail_socket, .events = POLLIN },   { .fd = session->signals, .events = POLLIN },
+		{ .fd = session->helper->pidfd, .events = POLLIN }, { .fd = session->proxy->pidfd, .events = POLLIN },
+		{ .fd = session->jail->pidfd, .events = POLLIN },
+	};
+	int status = 0;
+
+	for (;;) {
+		if (poll(fds, array_size(fds), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return error_errno(e, errno, "poll");
+		}
+		if (fds[1].revents)
+			forward_signals(session);
+		if (fds[0].revents) {
+			enum outcome outcome = read_report(session, &status);
+
+			if (outcome == COMMAND_ENDED)
+				return status;
+			if (outcome == JAIL_BROKE)
+				return error_set(e, EPIPE,
+						 "the jail's init process was killed, and with it the command");
+		}
+		if (fds[2].revents)
+			return broken(session->helper, "without it nothing redirects the jail's traffic to the proxy",
+				      e);
+		if (fds[3].revents)
+			return broken(session->proxy, "without it nothing decides about the jail's traffic", e);
+		if (fds[4].revents && !fds[0].revents)
+			return error_set(e, EPIPE, "the jail's init process was killed, and with it the command");
+	}
+}
