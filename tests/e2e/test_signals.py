@@ -1,0 +1,178 @@
+"""Signals and terminals: as if the command ran alone."""
+
+import signal
+import time
+
+import system
+from jail import arguments, start
+from registry import check, test, wait_until
+from terminal import Terminal
+
+LOOP = "while :; do sleep 0.05; done"
+
+
+@test(root=True)
+def signals_reach_the_command(w):
+    for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"):
+        session = start(w, ["bash", "-c", f"trap 'echo got {name}; exit 7' {name}; echo ready; {LOOP}"])
+        session.wait_line("ready")
+        session.kill(getattr(signal, "SIG" + name))
+        session.finish().expect(7, out=f"got {name}")
+
+
+@test(root=True)
+def signals_end_the_command(w):
+    for name in ("INT", "TERM", "HUP", "QUIT"):
+        # Not bash, which ignores SIGQUIT.
+        session = start(w, ["sh", "-c", "ulimit -c 0; echo ready; exec sleep 60"])
+        session.wait_line("ready")
+        session.kill(getattr(signal, "SIG" + name))
+        session.finish().expect(128 + getattr(signal, "SIG" + name))
+
+
+@test()
+def command_may_ignore_a_signal(w):
+    session = start(w, ["bash", "-c", "trap '' TERM; echo ready; sleep 0.6; echo survived"])
+    session.wait_line("ready")
+    session.kill(signal.SIGTERM)
+    session.finish().expect(0, out="survived")
+
+
+@test()
+def inherited_mask_and_dispositions(w):
+    """What a parent ignores stays ignored, nothing else is, and nothing is blocked."""
+    fields = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
+    outside = w.run_in(["sh", "-c", fields]).stdout
+    inside = start(w, ["sh", "-c", fields]).finish().expect(0).out
+    check(inside == outside, f"inside {inside!r}, outside {outside!r}")
+
+
+@test()
+def stop_and_continue(w):
+    """TSTP to boundary-launch stops the command, then itself; CONT continues both. (In a process group that has a parent in
+    its session: in an orphaned one TSTP does nothing, in the jail or out.)"""
+    session = start(w, ["bash", "-c", f"echo ready; i=0; while [ $i -lt 20 ]; do sleep 0.05; i=$((i+1)); done; echo end"],
+                    start_new_session=False, process_group=0)
+    session.wait_line("ready")
+    session.kill(signal.SIGTSTP)
+    wait_until(lambda: (system.stat_fields(session.pid) or [0, "?"])[1][0] == "T", 5, "boundary-launch stopped")
+    time.sleep(1.5)
+    stopped = [p for p in system.descendants(session.pid) if system.stat_fields(p) and system.stat_fields(p)[1][0] == "T"]
+    check(stopped, "nothing in the jail is stopped")
+    session.kill(signal.SIGCONT)
+    session.finish().expect(0, out="end")
+
+
+# On a terminal ------------------------------------------------------------------------------------------------------
+
+
+@test()
+def terminal_is_the_commands(w):
+    terminal = Terminal(w, arguments(w, ["sh", "-c", "test -t 0 && test -t 1 && test -t 2 && echo a tty; stty size; echo x >/dev/tty"]))
+    terminal.expect("a tty")
+    terminal.expect("24 80")
+    terminal.expect("x")
+    check(terminal.finish() == 0, "exit code")
+
+
+@test()
+def control_c(w):
+    terminal = Terminal(w, arguments(w, ["bash", "-c", f"trap 'echo caught; exit 3' INT; echo ready; {LOOP}"]))
+    terminal.expect("ready")
+    terminal.type("\x03")
+    code = terminal.finish()
+    check(code == 3 and terminal.seen.count("caught") == 1, f"exit {code}, {terminal.seen!r}")
+
+
+@test()
+def control_c_ends(w):
+    for key, number in (("\x03", signal.SIGINT), ("\x1c", signal.SIGQUIT)):
+        terminal = Terminal(w, arguments(w, ["sh", "-c", "ulimit -c 0; echo ready; exec sleep 60"]))
+        terminal.expect("ready")
+        time.sleep(0.1)
+        terminal.type(key)
+        code = terminal.finish()
+        check(code == 128 + number, f"exit {code}")
+
+
+@test()
+def control_c_can_be_caught_and_survived(w):
+    """A command that handles Ctrl-C and goes on is not ended by us: a REPL."""
+    script = "import time\nprint('ready', flush=True)\nfor i in range(2):\n  try: time.sleep(30)\n  except KeyboardInterrupt: print('interrupted', i, flush=True)\n"
+    terminal = Terminal(w, arguments(w, ["/usr/bin/python3", "-c", script]))
+    terminal.expect("ready")
+    for i in range(2):
+        time.sleep(0.2)  # for it to reach its try:
+        terminal.type("\x03")
+        terminal.expect(f"interrupted {i}")
+    check(terminal.finish() == 0, "exit code")
+
+
+@test()
+def control_z_and_fg(w):
+    """Started from an interactive shell: Ctrl-Z gives the prompt back, fg continues."""
+    terminal = Terminal(w, ["bash", "--norc", "--noprofile", "-i"])
+    terminal.expect("outer> ")
+    terminal.type(" ".join(f"'{a}'" for a in arguments(w, ["cat"])) + "\n")
+    terminal.expect("\n")
+    wait_until(w.links, 10, "the session")
+    terminal.type("one\n")
+    terminal.expect("one\r\none\r\n")
+    for text in ("two", "three"):
+        terminal.type("\x1a")
+        terminal.expect("Stopped")
+        terminal.expect("outer> ")
+        terminal.type("fg\n")
+        terminal.expect("cat")
+        time.sleep(0.2)
+        terminal.type(text + "\n")
+        terminal.expect(f"{text}\r\n{text}\r\n")
+    terminal.type("\x04")
+    terminal.expect("outer> ")
+    terminal.type("exit 0\n")
+    check(terminal.finish() == 0, "exit code of the shell")
+
+
+@test()
+def window_size(w):
+    terminal = Terminal(w, arguments(w, ["bash", "-c", f"trap 'stty size' WINCH; trap 'exit 0' INT; stty size; echo ready; {LOOP}"]))
+    terminal.expect("24 80")
+    terminal.expect("ready")
+    terminal.resize(40, 132)
+    terminal.expect("40 132")
+    terminal.type("\x03")
+    check(terminal.finish() == 0, "exit code")
+
+
+@test(root=True)
+def interactive_shell_with_job_control(w):
+    terminal = Terminal(w, arguments(w, ["bash", "--norc", "--noprofile", "-i"]), environment={"PS1": "inner> "})
+    terminal.expect("inner> ")
+    check("no job control" not in terminal.seen, f"{terminal.seen!r}")
+    terminal.type("sleep 100 &\n")
+    terminal.expect("inner> ")
+    terminal.type("fg\n")
+    terminal.expect("sleep 100")
+    time.sleep(0.3)
+    terminal.type("\x1a")
+    terminal.expect("Stopped")
+    terminal.expect("inner> ")
+    terminal.type("bg; kill %1; wait; echo still; exit 5\n")
+    terminal.expect("still\r\n")
+    check(terminal.finish() == 5, "exit code")
+
+
+@test()
+def tiocsti_and_tioclinux_fail(w):
+    """On a real terminal; also with high bits of the request set (CVE-2019-10063)."""
+    script = ("import ctypes, errno\n"
+              "libc = ctypes.CDLL(None, use_errno=True)\n"
+              "for request in (0x5412, 0x541c, 0x5412 | 1 << 32, 0x541c | 1 << 32):\n"
+              "    r = libc.syscall(16, 0, ctypes.c_ulong(request), ctypes.c_char_p(b'x'))\n"
+              "    print('ioctl', hex(request), r, errno.errorcode.get(ctypes.get_errno()), flush=True)\n"
+              "print('finished')\n")
+    terminal = Terminal(w, arguments(w, ["/usr/bin/python3", "-c", script]))
+    terminal.expect("finished")
+    terminal.finish()
+    lines = [l for l in terminal.seen.splitlines() if l.startswith("ioctl")]
+    check(len(lines) == 4 and all(" -1 EPERM" in l for l in lines), f"{lines}")
