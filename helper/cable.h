@@ -1,13 +1,23 @@
 /*
- * A session's network: the cable, a veth pair (veth(4)) with one end here and the other, eth0, made directly inside the
+ * A session's network: its claim, a table of nf_tables that belongs to the helper's socket and goes with it (owner
+ * flag, Linux 5.13); the cable, a veth pair (veth(4)) with one end here and the other, eth0, made directly inside the
  * jail; the guard at its ingress, before everything else of the host, which says what comes in at all and stays as long
- * as the cable; the redirect, which hands that to the proxy and goes with the helper.
+ * as the cable; the redirect, which hands that to the proxy. Functions return 0 or, if nothing else is said, -errno.
  */
 #pragma once
 
 #include <sys/types.h>
 
+#include "helper/config.h"
+#include "shared/netlink.h"
 #include "shared/helper_protocol.h"
+
+struct cable {
+	struct helper_attached names; /* host_ifindex is 0 while there is none */
+	uid_t user;                   /* the real one */
+	uint64_t claim;               /* handle of the table, 0 while there is none */
+	char table[32], guard[32];    /* names of the tables */
+};
 
 /*
  * Checks that `fd` is a network namespace, not the helper's own, and owned by a user namespace that `user`, the real
@@ -17,28 +27,34 @@
 int netns_check(int fd, int socket, uid_t user, enum helper_failure *ret_failure);
 
 /*
- * Makes a cable with the lowest free index into the network namespace `netns`, by a NETLINK_ROUTE socket: the host's
- * end with its /31 address, no forwarding, no IPv6, and down, for nothing guards it yet. `user` is for its alias.
- * Returns 0; -ENOSPC when no index is free; -errno of the kernel, with a cable to delete if ret->host_ifindex is set.
+ * Claims a session of cable->user, if he and all together may have one more, and makes its cable, of the lowest free
+ * index, into the network namespace `netns`: with its /31 address, no forwarding, no IPv6, and down, for nothing guards
+ * it yet. On failure *failed says why, and what is in *cable is to be undone.
  */
-int cable_create(int socket, int netns, uid_t user, struct helper_attached *ret);
+int cable_create(struct netlink *n, const struct config *config, int netns, struct cable *cable,
+		 struct helper_failed *failed);
 
+/* Sets the host's end up or down, or deletes the pair, if it is still there. */
 enum cable_state { CABLE_DOWN, CABLE_UP, CABLE_GONE };
+int cable_set(struct netlink *n, uint32_t ifindex, enum cable_state state);
 
-/* Sets the host's end up or down, or deletes the pair, if it is still there. Returns 0 or -errno. */
-int cable_set(int socket, const struct helper_attached *cable, enum cable_state state);
+/* The sessions there are; counted are those not younger than the one with the handle `until`. */
+struct claims {
+	uint64_t until;
+	uid_t user;
+	uint32_t of_user, of_all;
+	uint8_t indexes[CABLE_INDEX_MAX / 8]; /* a bit each */
+};
 
-/*
- * Installs the guard in the netdev table boundary_guard_NNNNN, in place of what a killed session left, by a
- * NETLINK_NETFILTER socket. Returns 0 with the table's handle, or -errno.
- */
-int guard_install(int socket, const struct helper_attached *cable, uint64_t *ret_handle);
+/* Claims the index: -EEXIST or -EPERM if somebody has. Counts all. */
+int claim_make(struct netlink *n, struct cable *cable);
+int claims_count(struct netlink *n, const struct cable *cable, struct claims *ret);
 
-/*
- * Redirects the cable's TCP and its UDP to port 53 to these ports of its host address, as long as `socket` is open: the
- * tables belong to it (NFT_TABLE_F_OWNER, Linux 5.13), nobody else can change them. Returns 0 or -errno.
- */
-int redirect_install(int socket, const struct helper_attached *cable, const struct helper_redirect *ports);
+/* Installs the guard in the netdev table boundary_guard_NNNNN, in place of what a killed session left. */
+int guard_install(struct netlink *n, const struct cable *cable);
 
-/* Removes redirect, if there is one, and guard at once; for a cable that is down or gone. Returns 0 or -errno. */
-int tables_remove(int socket, const struct helper_attached *cable, uint64_t guard);
+/* Redirects TCP, and UDP to port 53, to these ports of the host address, in the claim, which nobody else can change. */
+int redirect_install(struct netlink *n, const struct cable *cable, const struct helper_redirect *ports);
+
+/* Removes redirect and guard, if there are any, and the claim, at once; for a cable that is down or gone. */
+int tables_remove(struct netlink *n, const struct cable *cable);

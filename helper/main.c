@@ -19,16 +19,13 @@ static int sanitise(void)
 {
 	int r = process_fill_stdio() ?: process_close_from(HELPER_SOCKET_FD + 1) ?: privileges_reduce();
 
-	if (r < 0)
-		return r;
-	alarm(0);
 	process_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
 	(void)setsid(); /* Signals from the terminal are for the command. A process group's leader stays. */
 	if (clearenv() != 0 || chdir("/") < 0)
 		return -EPERM;
-	return process_hide_memory();
+	return r ?: process_hide_memory();
 }
 
 int main(int argc, char **argv)
@@ -45,10 +42,8 @@ int main(int argc, char **argv)
 		fputs("boundary-helper: boundary-launch starts this program; by itself it does nothing\n", stderr);
 		return 125; /* our own failure, boundary-launch(1) */
 	}
-	if (r < 0) {
-		failed.code = -r;
+	failed.code = -r;
+	if (r < 0)
 		(void)wire_send(HELPER_SOCKET_FD, HELPER_FAILED, &failed, sizeof(failed), NULL, 0);
-		return EXIT_FAILURE;
-	}
-	return request_serve(HELPER_SOCKET_FD) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return r < 0 || request_serve(HELPER_SOCKET_FD) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

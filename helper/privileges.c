@@ -2,32 +2,34 @@
 #include "helper/privileges.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/capability.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shared/cleanup.h"
 
 #ifdef BOUNDARY_SANITIZED
-#define OTHERWISE SCMP_ACT_LOG
+#define OTHERWISE SECCOMP_RET_LOG
 #else
-#define OTHERWISE SCMP_ACT_KILL_PROCESS
+#define OTHERWISE SECCOMP_RET_KILL_PROCESS
 #endif
 
+/* By libcap's wrapper of the system call: cap_set_proc() takes memory, which the caller may have limited. */
 int privileges_set(enum privileges privileges)
 {
-	static const char *const texts[] = {
-		[PRIVILEGES_NONE] = "=",
-		[PRIVILEGES_PERMITTED] = "cap_net_admin=p",
-		[PRIVILEGES_EFFECTIVE] = "cap_net_admin=ep",
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct sets[2] = {
+		{ .permitted = privileges >= PRIVILEGES_PERMITTED ? CAP_TO_MASK(CAP_NET_ADMIN) : 0,
+		  .effective = privileges == PRIVILEGES_EFFECTIVE ? CAP_TO_MASK(CAP_NET_ADMIN) : 0 }
 	};
-	cap_t sets = cap_from_text(texts[privileges]);
-	int r = sets && cap_set_proc(sets) == 0 ? 0 : -errno;
 
-	cap_free(sets);
-	return r;
+	return capset(&header, sets) < 0 ? -errno : 0;
 }
 
 int privileges_reduce(void)
@@ -46,27 +48,51 @@ int privileges_reduce(void)
 	return privileges_set(PRIVILEGES_PERMITTED) == 0 ? 0 : privileges_set(PRIVILEGES_NONE);
 }
 
-int privileges_confine(void)
-{
-	static const int allowed[] = {
-		/* Messages and netlink, on sockets that are open by now: none can be made. */
-		SCMP_SYS(recvmsg), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(close),
-		/* The capability for the teardown. */
-		SCMP_SYS(capget), SCMP_SYS(capset),
-		/* The heap, being stopped and continued, the end. */
-		SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(madvise), SCMP_SYS(getrandom), SCMP_SYS(restart_syscall),
-		SCMP_SYS(rt_sigreturn), SCMP_SYS(exit), SCMP_SYS(exit_group)
-	};
-	scmp_filter_ctx filter = seccomp_init(OTHERWISE);
-	int r = filter ? 0 : -ENOMEM;
+enum { UP = STAGE_SET_UP, SERVE = STAGE_SERVING, DOWN = STAGE_TEARDOWN };
 
-	for (size_t i = 0; r == 0 && i < array_size(allowed); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	if (r == 0) /* memory, but none to execute */
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	return r;
+/* clang-format off */
+static const struct { int number; unsigned int stages; } allowed[] = {
+	/* config_permits(), for the real ids */
+	{ SYS_getuid, UP }, { SYS_getgid, UP }, { SYS_getgroups, UP },
+	/* netlink_open() */
+	{ SYS_socket, UP },
+	/* netns_check(), find_interface() */
+	{ SYS_fstatfs, UP }, { SYS_fstat, UP }, { SYS_newfstatat, UP }, { SYS_ioctl, UP },
+	/* cable_create(): alias, disable_ipv6 */
+	{ SYS_getppid, UP }, { SYS_openat, UP }, { SYS_write, UP },
+	/* wire_receive(); request_serve() limits its time */
+	{ SYS_recvmsg, UP | SERVE }, { SYS_ppoll, UP }, { SYS_setitimer, UP | SERVE },
+#ifdef SYS_poll
+	{ SYS_poll, UP },
+#endif
+	/* netlink_send(), wire_send(), the descriptors of a message */
+	{ SYS_sendto, UP | SERVE | DOWN }, { SYS_recvfrom, UP | SERVE | DOWN }, { SYS_sendmsg, UP | SERVE | DOWN },
+	{ SYS_close, UP | SERVE | DOWN },
+	/* privileges_set(), privileges_confine() */
+	{ SYS_capset, UP | SERVE | DOWN }, { SYS_seccomp, UP | SERVE | DOWN },
+	/* being stopped and continued; memory given back, the end */
+	{ SYS_restart_syscall, UP | SERVE | DOWN }, { SYS_rt_sigreturn, UP | SERVE | DOWN },
+	{ SYS_brk, UP | SERVE | DOWN }, { SYS_exit_group, UP | SERVE | DOWN },
+};
+/* clang-format on */
+
+/* Written out, as libseccomp does not survive a lack of memory, and the caller may have limited that. */
+int privileges_confine(enum stage stage)
+{
+	struct sock_filter code[2 * array_size(allowed) + 5] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, seccomp_arch_native(), 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, OTHERWISE),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	};
+	struct sock_fprog program = { 4, code };
+
+	for (size_t i = 0; i < array_size(allowed); i++) {
+		if (!(allowed[i].stages & stage))
+			continue;
+		code[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i].number, 0, 1);
+		code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, OTHERWISE);
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }

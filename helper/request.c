@@ -2,9 +2,8 @@
 #include "helper/request.h"
 
 #include <errno.h>
-#include <linux/netlink.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "helper/cable.h"
@@ -15,62 +14,57 @@
 enum state { STATE_INITIAL, STATE_ATTACHED, STATE_SERVING, STATE_ENDED };
 
 struct session {
-	int route, netfilter;         /* netlink sockets, -1 before they are open */
-	struct helper_attached cable; /* host_ifindex is 0 while there is none */
-	uint64_t guard;               /* handle of its table, 0 while there is none */
-	enum helper_failure failure;  /* what to answer if the current step fails */
+	struct netlink net;
+	struct config config;
+	struct cable cable;
+	struct helper_failed failed; /* what to answer if the current step fails; the code comes from its -errno */
 };
 
 static int request_attach(struct session *s, const struct wire_message *message)
 {
-	const uid_t user = getuid();
 	int r;
 
+	s->cable.user = getuid();
+	s->failed.failure = HELPER_FAILURE_GROUP;
+	if (!config_permits(&s->config, s->cable.user))
+		return -EACCES;
 	/* The kernel judges netlink requests by the capabilities both now, at socket(2), and when they are sent. */
-	s->failure = HELPER_FAILURE_LINK;
-	s->route = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	s->netfilter = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	if (s->route < 0 || s->netfilter < 0)
-		return -errno;
-	r = netns_check(message->fds[0], s->route, user, &s->failure);
+	s->failed.failure = HELPER_FAILURE_LINK;
+	r = netlink_open(&s->net) ?: netns_check(message->fds[0], s->net.route, s->cable.user, &s->failed.failure) ?:
+	    cable_create(&s->net, &s->config, message->fds[0], &s->cable, &s->failed);
 	if (r < 0)
 		return r;
-	r = cable_create(s->route, message->fds[0], user, &s->cable);
-	s->failure = r == -ENOSPC ? HELPER_FAILURE_NO_FREE_INDEX : HELPER_FAILURE_LINK;
+	s->failed = (struct helper_failed){ .failure = HELPER_FAILURE_GUARD };
+	r = guard_install(&s->net, &s->cable);
 	if (r < 0)
 		return r;
-	s->failure = HELPER_FAILURE_GUARD;
-	r = guard_install(s->netfilter, &s->cable, &s->guard);
-	if (r < 0)
-		return r;
-	s->failure = HELPER_FAILURE_LINK;
-	return cable_set(s->route, &s->cable, CABLE_UP);
+	s->failed.failure = HELPER_FAILURE_LINK;
+	s->cable.names.config_ignored = s->config.ignored;
+	return cable_set(&s->net, s->cable.names.host_ifindex, CABLE_UP);
 }
 
 static int request_redirect(struct session *s, const struct wire_message *message)
 {
 	struct helper_redirect ports;
 
-	s->failure = HELPER_FAILURE_PROTOCOL;
 	memcpy(&ports, message->payload, sizeof(ports));
+	s->failed.failure = HELPER_FAILURE_PROTOCOL;
 	if (ports.tcp_port == 0 || ports.dns_port == 0)
 		return -EINVAL;
-	s->failure = HELPER_FAILURE_REDIRECT;
-	return redirect_install(s->netfilter, &s->cable, &ports);
+	s->failed.failure = HELPER_FAILURE_REDIRECT;
+	return redirect_install(&s->net, &s->cable, &ports);
 }
 
-/*
- * The jail is gone, so the cable goes by itself, with the network namespace; to unregister it here would only make the
- * peer wait for the kernel. Should the jail live nevertheless: nothing passes a cable that is down.
- */
+/* The jail is gone, and with it goes the cable: nobody waits for it. Should it live: nothing passes a cable that is
+ * down. */
 static int request_detach(struct session *s, __attribute__((unused)) const struct wire_message *message)
 {
 	int r;
 
-	s->failure = HELPER_FAILURE_LINK;
-	r = cable_set(s->route, &s->cable, CABLE_DOWN) ?: tables_remove(s->netfilter, &s->cable, s->guard);
+	s->failed.failure = HELPER_FAILURE_LINK;
+	r = cable_set(&s->net, s->cable.names.host_ifindex, CABLE_DOWN) ?: tables_remove(&s->net, &s->cable);
 	if (r == 0)
-		s->cable.host_ifindex = 0;
+		s->cable = (struct cable){ 0 };
 	return r;
 }
 
@@ -86,6 +80,17 @@ static const struct request {
 	[STATE_SERVING] = { HELPER_DETACH, 0, 0, request_detach },
 };
 
+/*
+ * A peer that holds our end of the socket, too, can make receiving and sending wait beyond their time, and a descriptor
+ * may belong to a file system that never answers: SIGALRM ends what is not serving after three times the deadline.
+ */
+static void limit_time(bool limited)
+{
+	const struct itimerval timer = { .it_value.tv_sec = limited ? 3 * HELPER_REQUEST_TIMEOUT_MS / 1000 : 0 };
+
+	(void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 /* Receives, executes and answers one request. The privileges after a failure are request_serve()'s to drop. */
 static int serve(int socket, struct session *s, enum state state)
 {
@@ -93,52 +98,57 @@ static int serve(int socket, struct session *s, enum state state)
 	_cleanup_(wire_message_clear) struct wire_message message = { 0 };
 	int r;
 
-	s->failure = HELPER_FAILURE_PROTOCOL;
+	s->failed = (struct helper_failed){ .failure = HELPER_FAILURE_PROTOCOL };
+	limit_time(state != STATE_SERVING);
 	r = wire_receive(socket, &message, request->n_fds, state == STATE_SERVING ? -1 : HELPER_REQUEST_TIMEOUT_MS);
+	limit_time(true);
 	if (r < 0)
 		return r;
 	if (message.type != request->type || message.length != request->length || message.n_fds != request->n_fds)
 		return -EPROTO;
-	s->failure = HELPER_FAILURE_CAPABILITY;
-	r = privileges_set(PRIVILEGES_EFFECTIVE);
+	s->failed.failure = HELPER_FAILURE_CONFINEMENT;
+	if (state == STATE_SERVING && (r = privileges_confine(STAGE_TEARDOWN)) < 0)
+		return r;
+	s->failed.failure = HELPER_FAILURE_CAPABILITY;
+	r = privileges_set(PRIVILEGES_EFFECTIVE) ?: request->handle(s, &message);
 	if (r < 0)
 		return r;
-	r = request->handle(s, &message);
-	if (r < 0)
-		return r;
-	s->failure = HELPER_FAILURE_CONFINEMENT;
-	if (state == STATE_ATTACHED)
-		alarm(0);
+	s->failed.failure = HELPER_FAILURE_CONFINEMENT;
 	r = privileges_set(PRIVILEGES_PERMITTED);
 	if (r == 0 && state == STATE_ATTACHED)
-		r = privileges_confine();
+		r = privileges_confine(STAGE_SERVING);
 	if (r < 0)
 		return r;
-	return wire_send(socket, request->type | HELPER_REPLY, &s->cable, state == STATE_INITIAL ? sizeof(s->cable) : 0,
-			 NULL, 0);
+	return wire_send(socket, request->type | HELPER_REPLY, &s->cable.names,
+			 state == STATE_INITIAL ? sizeof(s->cable.names) : 0, NULL, 0);
+}
+
+/* Whatever there is. The guard stays if the cable does; claim and redirect go with their socket in any case. */
+static void undo(struct session *s)
+{
+	if (s->cable.claim == 0 || privileges_confine(STAGE_TEARDOWN) < 0 || privileges_set(PRIVILEGES_EFFECTIVE) < 0)
+		return;
+	if (s->cable.names.host_ifindex == 0 || cable_set(&s->net, s->cable.names.host_ifindex, CABLE_GONE) == 0)
+		(void)tables_remove(&s->net, &s->cable);
 }
 
 int request_serve(int socket)
 {
-	struct session session = { .route = -1, .netfilter = -1 };
-	struct helper_failed failed;
-	int r = 0;
+	struct session session = { .net = NETLINK_NONE, .failed.failure = HELPER_FAILURE_CONFINEMENT };
+	/* After this no memory is taken any more. */
+	int r = netlink_allocate(&session.net) ?: config_read(HELPER_CONFIG_PATH, &session.config, &session.failed);
 
-	/*
-	 * A peer that holds our end of the socket, too, can make receiving and sending wait beyond their time, and a
-	 * descriptor may belong to a file system that never answers: nothing but serving outlives this.
-	 */
-	alarm(3 * HELPER_REQUEST_TIMEOUT_MS / 1000);
+	if (r == 0) {
+		session.failed.failure = HELPER_FAILURE_CONFINEMENT;
+		r = privileges_confine(STAGE_SET_UP);
+	}
 	for (enum state state = STATE_INITIAL; state != STATE_ENDED && r == 0; state++)
 		r = serve(socket, &session, state);
-	failed = (struct helper_failed){ .failure = session.failure, .code = -r };
-	/* The guard stays if the cable does; the redirect goes with its socket. */
-	if (session.cable.host_ifindex != 0 && privileges_set(PRIVILEGES_EFFECTIVE) == 0 &&
-	    cable_set(session.route, &session.cable, CABLE_GONE) == 0 && session.guard != 0)
-		(void)tables_remove(session.netfilter, &session.cable, session.guard);
+	undo(&session);
 	(void)privileges_set(PRIVILEGES_NONE);
-	if (r == 0 || r == -ECONNRESET)
-		return 0;
-	(void)wire_send(socket, HELPER_FAILED, &failed, sizeof(failed), NULL, 0);
-	return r;
+	session.failed.code = -r;
+	if (r < 0 && r != -ECONNRESET)
+		(void)wire_send(socket, HELPER_FAILED, &session.failed, sizeof(session.failed), NULL, 0);
+	netlink_close(&session.net);
+	return r == -ECONNRESET ? 0 : r;
 }

@@ -1,6 +1,7 @@
 /* Requests to the helper: see helper_client.h. */
 #include "launcher/helper_client.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/xattr.h>
 
 #include "shared/cleanup.h"
+#include "shared/log.h"
 #include "shared/wire.h"
 
 /* The helper keeps its own deadline; this one only bounds a stopped helper. */
@@ -54,6 +56,51 @@ static int explain_capability(const char *program, struct error *e)
 			 program, program);
 }
 
+/* What the administrator has set, or should. */
+static int explain_settings(const struct helper_failed *failed, int code, struct error *e)
+{
+	const struct in_addr address = { htonl(failed->detail) };
+	char text[INET_ADDRSTRLEN] = "";
+
+	switch ((int)failed->failure) {
+	case HELPER_FAILURE_CONFIG_FILE:
+		return error_set(e, code,
+				 "boundary-helper cannot read " HELPER_CONFIG_PATH
+				 ": %s. Everybody must be able to: sudo chmod 644 " HELPER_CONFIG_PATH,
+				 strerror(code));
+	case HELPER_FAILURE_CONFIG_LINE:
+		return error_set(e, code,
+				 HELPER_CONFIG_PATH ":%u: this is no valid setting, or it is there twice. Until it is "
+						    "corrected no session starts; see boundary-helper(8)",
+				 failed->detail);
+	case HELPER_FAILURE_GROUP:
+		return error_set(
+			e, code,
+			"this user is not in the group that may use Boundary (allowed-group in " HELPER_CONFIG_PATH
+			"). "
+			"To join it: sudo gpasswd -a USER GROUP, then log in again");
+	case HELPER_FAILURE_USER_SESSIONS:
+		return error_set(e, code,
+				 "this user has %u sessions, as many as a user may have. End one, or raise "
+				 "sessions-per-uid in " HELPER_CONFIG_PATH,
+				 failed->detail);
+	case HELPER_FAILURE_ALL_SESSIONS:
+		return error_set(e, code,
+				 "there are %u sessions on this host, as many as there may be. End one, or raise "
+				 "sessions-total in " HELPER_CONFIG_PATH,
+				 failed->detail);
+	case HELPER_FAILURE_POOL:
+		return error_set(e, code,
+				 "this host has an address or a route that includes %s, which the cables are to use. "
+				 "Set pool in " HELPER_CONFIG_PATH " to a network that nobody uses",
+				 inet_ntop(AF_INET, &address, text, sizeof(text)));
+	default:
+		return error_set(e, code,
+				 "no free session: the addresses of the pool are used up. Set a larger pool "
+				 "in " HELPER_CONFIG_PATH);
+	}
+}
+
 static int explain_failure(const struct helper_failed *failed, const char *program, struct error *e)
 {
 	int code = failed->code > 0 ? failed->code : EIO;
@@ -69,8 +116,13 @@ static int explain_failure(const struct helper_failed *failed, const char *progr
 				 "run as the same user",
 				 strerror(code));
 	case HELPER_FAILURE_NO_FREE_INDEX:
-		return error_set(e, code,
-				 "no free session: all interface names bnd00000 to bnd32767 are taken. See: ip link");
+	case HELPER_FAILURE_CONFIG_FILE:
+	case HELPER_FAILURE_CONFIG_LINE:
+	case HELPER_FAILURE_GROUP:
+	case HELPER_FAILURE_USER_SESSIONS:
+	case HELPER_FAILURE_ALL_SESSIONS:
+	case HELPER_FAILURE_POOL:
+		return explain_settings(failed, code, e);
 	case HELPER_FAILURE_LINK:
 		return error_set(e, code,
 				 "boundary-helper could not make or configure the veth pair: %s. The kernel needs "
@@ -83,6 +135,10 @@ static int explain_failure(const struct helper_failed *failed, const char *progr
 				 "CONFIG_NFT_FIB_NETDEV (modprobe nf_tables nft_fib_netdev)",
 				 strerror(code));
 	case HELPER_FAILURE_REDIRECT:
+		if (code == E2BIG) /* MAX_HOOK_COUNT in net/netfilter/core.c */
+			return error_set(e, code,
+					 "boundary-helper could not install the redirect: this network namespace has "
+					 "as many nat chains as the kernel allows, 1024. End other sessions");
 		return error_set(e, code,
 				 "boundary-helper could not install the redirect: %s. The kernel needs Linux 5.13 or "
 				 "newer with CONFIG_NFT_NAT and "
@@ -130,7 +186,13 @@ static int ask(const struct service *helper, const char *program, uint16_t reque
 int helper_client_attach(const struct service *helper, const char *program, int netns, struct helper_attached *ret,
 			 struct error *e)
 {
-	return ask(helper, program, HELPER_ATTACH, NULL, 0, netns, ret, sizeof(*ret), e);
+	int r = ask(helper, program, HELPER_ATTACH, NULL, 0, netns, ret, sizeof(*ret), e);
+
+	if (r == 0 && ret->config_ignored)
+		log_line(LOG_LEVEL_WARN, HELPER_CONFIG_PATH
+			 " is ignored, as it is not a file that only root can write: "
+			 "sudo chown root " HELPER_CONFIG_PATH "; sudo chmod 644 " HELPER_CONFIG_PATH);
+	return r;
 }
 
 int helper_client_redirect(const struct service *helper, const char *program, uint16_t tcp_port, uint16_t dns_port,

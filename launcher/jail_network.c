@@ -11,12 +11,14 @@
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
+#include <netlink/route/neighbour.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/addresses.h"
 #include "shared/cleanup.h"
 
 #define DNS_PORT 53
@@ -45,6 +47,12 @@ static void put_nl_addr(struct nl_addr **a)
 {
 	if (*a)
 		nl_addr_put(*a);
+}
+
+static void put_neighbour(struct rtnl_neigh **n)
+{
+	if (*n)
+		rtnl_neigh_put(*n);
 }
 
 static void put_route(struct rtnl_route **r)
@@ -160,6 +168,24 @@ int jail_network_limit_orphans(void)
 	return fd < 0 || write(fd, "2", 1) < 0 ? -errno : 0;
 }
 
+/* The helper has given both ends the Ethernet addresses that follow from these: nobody asks by ARP. */
+static int add_neighbour(struct nl_sock *s, int ifindex, uint32_t address)
+{
+	const uint32_t octets = htonl(address);
+	const struct ethernet_address ethernet = cable_ethernet_address(address);
+	_cleanup_(put_nl_addr) struct nl_addr *to = nl_addr_build(AF_INET, &octets, sizeof(octets));
+	_cleanup_(put_nl_addr) struct nl_addr *at = nl_addr_build(AF_LLC, ethernet.octets, sizeof(ethernet.octets));
+	_cleanup_(put_neighbour) struct rtnl_neigh *neighbour = rtnl_neigh_alloc();
+
+	if (!to || !at || !neighbour)
+		return -NLE_NOMEM;
+	rtnl_neigh_set_ifindex(neighbour, ifindex);
+	rtnl_neigh_set_state(neighbour, NUD_PERMANENT);
+	rtnl_neigh_set_lladdr(neighbour, at);
+	rtnl_neigh_set_dst(neighbour, to);
+	return rtnl_neigh_add(s, neighbour, NLM_F_CREATE | NLM_F_REPLACE);
+}
+
 static int add_default_route(struct nl_sock *s, int ifindex, uint32_t gateway)
 {
 	_cleanup_(put_nl_addr) struct nl_addr *via = nl_addr_build(AF_INET, &gateway, sizeof(gateway));
@@ -204,6 +230,9 @@ int jail_network_configure(uint32_t host_address, uint32_t jail_address, struct 
 	r = link_up(s, eth0);
 	if (r < 0)
 		return explain(e, r, "bringing up eth0");
+	r = add_neighbour(s, eth0, host_address);
+	if (r < 0)
+		return explain(e, r, "adding the host's end as a neighbour");
 	r = add_default_route(s, eth0, htonl(host_address));
 	return r < 0 ? explain(e, r, "adding the default route") : 0;
 }

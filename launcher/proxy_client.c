@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,11 @@
 #include "shared/cleanup.h"
 
 #define ANSWER_TIMEOUT_MS 30000
-#define LISTEN_BACKLOG 1024
+/*
+ * Connections that wait to be accepted, and as many half-open ones (listen(2)): what a jail's SYNs can hold. The kernel
+ * keeps up to some 130 KB for one that has sent data, 16 MB in all. Who comes later tries again after a second.
+ */
+#define LISTEN_BACKLOG 128
 
 void proxy_sockets_close(struct proxy_sockets *sockets)
 {
@@ -162,8 +167,25 @@ int proxy_client_serve(const struct service *proxy, uint32_t host_address, uint3
 	return r < 0 ? r : await(proxy, PROXY_SERVING, &message, e);
 }
 
-/* Bound to the device as well: a packet of another local user arrives through lo and finds no socket (socket(7),
- * SO_BINDTODEVICE). */
+/*
+ * Only the jail, at the other end of the /31, may speak to us: what local users send to the cable's address counts as
+ * received by the cable (inet_iif()). They cannot have the jail's address, which is none of this host's: the kernel
+ * routes nothing from such a source without CAP_NET_ADMIN or CAP_NET_RAW (ip_route_output_key()).
+ */
+static int accept_only_from(int fd, uint32_t peer)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + 12), /* the source address, RFC 791 */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, peer, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog program = { array_size(code), code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
+/* Bound to the device as well (socket(7), SO_BINDTODEVICE): what arrives otherwise finds no socket. */
 static int bind_to_cable(uint32_t address, const char *interface, int type, uint16_t *port, struct error *e)
 {
 	struct sockaddr_in local = { .sin_family = AF_INET,
@@ -177,6 +199,10 @@ static int bind_to_cable(uint32_t address, const char *interface, int type, uint
 	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0)
 		return error_errno(e, errno, "binding the proxy's socket to %s (Linux 5.7 or newer is needed)",
 				   interface);
+	/* Newer kernels (6.18) want a capability for it with TCP. There the proxy closes what it accepts from others.
+	 */
+	if (accept_only_from(fd, address ^ 1) < 0 && type != SOCK_STREAM)
+		return error_errno(e, errno, "filtering what reaches the proxy's socket");
 	if (bind(fd, (struct sockaddr *)&local, sizeof(local)) < 0)
 		return error_errno(e, errno, "binding the proxy's socket to port %u of the cable%s", *port,
 				   *port ? ": choose another --proxy-port, or 0" : "");

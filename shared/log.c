@@ -2,24 +2,27 @@
 #include "shared/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_LENGTH 8192
-#define VALUE_MAX_LENGTH 4096
+#define CUT_ROOM 64                    /* for the closing quote and what says how much was cut */
+#define VALUES_END (LOG_LINE_MAX - 2u) /* what closes an object, and the newline, still fit behind */
 
 static struct {
 	int fd;
+	int until;
+	int grace_ms; /* left, once `until` is ready */
 	enum log_level level;
 	enum log_format format;
 	const char *program;
-} log_state = { STDERR_FILENO, LOG_LEVEL_WARN, LOG_FORMAT_TEXT, "boundary" };
+} log_state = { STDERR_FILENO, -1, 0, LOG_LEVEL_WARN, LOG_FORMAT_TEXT, "boundary" };
 
 struct line {
-	char text[LINE_MAX_LENGTH];
+	char text[LOG_LINE_MAX];
 	size_t length;
 };
 
@@ -34,13 +37,16 @@ void log_open(int fd, enum log_level level, enum log_format format, const char *
 	log_state.program = program;
 }
 
+void log_wait_until(int fd)
+{
+	log_state.until = fd;
+	log_state.grace_ms = LOG_GRACE_MS;
+}
+
 bool log_enabled(enum log_level level)
 {
 	return level <= log_state.level;
 }
-
-/* Values end here, so that what closes quotes and objects still fits behind them. */
-#define VALUES_END (LINE_MAX_LENGTH - 16)
 
 /* Appends as much as fits before the final newline. */
 static void put(struct line *line, const char *text, size_t length)
@@ -73,41 +79,88 @@ static size_t utf8_length(const unsigned char *at)
 	return length;
 }
 
-/* The escapes of JSON strings (RFC 8259 section 7), which serve the text format as well; octets that are no UTF-8
- * become U+FFFD. */
-static void put_escaped(struct line *line, const char *value, bool quotes)
+/*
+ * What stands for the character that `at` begins with: the escapes of JSON strings (RFC 8259 section 7), which serve
+ * the text format as well; octets that are no UTF-8 become U+FFFD. Returns its length; *ret_taken is that of the
+ * character.
+ */
+static size_t escape(const unsigned char *at, bool quotes, char ret[8], size_t *ret_taken)
 {
-	const unsigned char *at = (const unsigned char *)value;
-	const unsigned char *end = at + strnlen(value, VALUE_MAX_LENGTH);
+	size_t sequence = utf8_length(at);
 
-	while (at < end && line->length < VALUES_END - 6) {
-		char escape[8];
-		size_t length = 1;
-
-		if (quotes && (*at == '"' || *at == '\\')) {
-			put(line, (const char[]){ '\\', (char)*at }, 2);
-		} else if (*at < 0x20 || *at == 0x7f) {
-			snprintf(escape, sizeof(escape), "\\u%04x", *at);
-			put_text(line, escape);
-		} else if (*at < 0x80) {
-			put(line, (const char *)at, 1);
-		} else {
-			length = utf8_length(at);
-			if (length > 0)
-				put(line, (const char *)at, length);
-			else
-				put_text(line, "\\ufffd");
-			length = length > 0 ? length : 1;
-		}
-		at += length;
+	*ret_taken = sequence > 0 ? sequence : 1;
+	if (quotes && (*at == '"' || *at == '\\')) {
+		ret[0] = '\\';
+		ret[1] = (char)*at;
+		return 2;
 	}
+	if (*at < 0x20 || *at == 0x7f)
+		return (size_t)snprintf(ret, 8, "\\u%04x", *at);
+	if (*at >= 0x80 && sequence == 0)
+		return (size_t)snprintf(ret, 8, "\\ufffd");
+	memcpy(ret, at, *ret_taken);
+	return *ret_taken;
 }
 
-static void put_quoted(struct line *line, const char *value)
+/* Appends as much of `value` as fits before `limit`. Returns how many of its octets do not. */
+static size_t put_escaped(struct line *line, const char *value, bool quotes, size_t limit)
 {
-	put_text(line, "\"");
-	put_escaped(line, value, true);
-	put_text(line, "\"");
+	const unsigned char *at = (const unsigned char *)value;
+	char escaped[8];
+	size_t taken;
+
+	while (*at) {
+		size_t length = escape(at, quotes, escaped, &taken);
+
+		if (line->length + length > limit)
+			break;
+		put(line, escaped, length);
+		at += taken;
+	}
+	return strlen((const char *)at);
+}
+
+static void put_key(struct line *line, const char *key, const char *suffix)
+{
+	bool json = log_state.format == LOG_FORMAT_JSON;
+
+	put_text(line, json ? ",\"" : " ");
+	put_text(line, key);
+	put_text(line, suffix);
+	put_text(line, json ? "\":" : "=");
+}
+
+static void put_cut(struct line *line, const char *key, size_t cut)
+{
+	char digits[24];
+
+	if (cut == 0)
+		return;
+	snprintf(digits, sizeof(digits), "%zu", cut);
+	put_key(line, key, "_cut");
+	put_text(line, digits);
+}
+
+static bool needs_quotes(const char *value)
+{
+	if (value[0] == '\0' || log_state.format == LOG_FORMAT_JSON)
+		return true;
+	for (const unsigned char *at = (const unsigned char *)value; *at; at++)
+		if (*at <= ' ' || *at >= 0x7f || *at == '"' || *at == '\\' || *at == '=')
+			return true;
+	return false;
+}
+
+/* `cut`: octets that `value` lacks already. The field ends before `limit`. */
+static void put_field(struct line *line, const char *key, const char *value, size_t cut, size_t limit)
+{
+	bool quotes = needs_quotes(value);
+
+	put_key(line, key, "");
+	put_text(line, quotes ? "\"" : "");
+	cut += put_escaped(line, value, quotes, limit - CUT_ROOM);
+	put_text(line, quotes ? "\"" : "");
+	put_cut(line, key, cut);
 }
 
 static void put_time(struct line *line)
@@ -124,96 +177,117 @@ static void put_time(struct line *line)
 	put_text(line, text);
 }
 
-static bool needs_quotes(const char *value)
+static void put_message(struct line *line, enum log_level level, const char *message, size_t cut, size_t limit)
 {
-	if (value[0] == '\0')
-		return true;
-	for (const unsigned char *at = (const unsigned char *)value; *at; at++)
-		if (*at <= ' ' || *at >= 0x7f || *at == '"' || *at == '\\' || *at == '=')
-			return true;
-	return false;
-}
-
-static void put_as_text(struct line *line, enum log_level level, const char *message, const struct log_field *fields,
-			size_t n_fields)
-{
+	if (log_state.format == LOG_FORMAT_JSON) {
+		put_text(line, "{\"time\":\"");
+		put_time(line);
+		put_text(line, "\"");
+		put_field(line, "level", level_words[level], 0, limit);
+		put_field(line, "program", log_state.program, 0, limit);
+		put_field(line, "message", message, cut, limit);
+		return;
+	}
 	put_time(line);
 	put_text(line, " ");
 	put_text(line, level_labels[level]);
 	put_text(line, " ");
 	put_text(line, log_state.program);
 	put_text(line, ": ");
-	put_escaped(line, message, false);
-	for (size_t i = 0; i < n_fields; i++) {
-		if (!fields[i].value)
+	cut += put_escaped(line, message, false, limit - CUT_ROOM);
+	put_cut(line, "message", cut);
+}
+
+/* poll(2), signals or not. Returns 0, or -errno. */
+static int wait_for(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	while (poll(fds, n, timeout_ms) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+/* Waits until the log takes something. Returns 0, or -errno if it is not to be waited for any more. */
+static int wait_for_room(void)
+{
+	struct pollfd fds[] = { { .fd = log_state.fd, .events = POLLOUT },
+				{ .fd = log_state.until, .events = POLLIN } };
+	int r = log_state.fd < 0 ? -EBADF : wait_for(fds, 2, -1);
+
+	if (r < 0 || fds[0].revents)
+		return r;
+	/* A reader that is only slow still gets the last lines; one that does not read is not waited for twice. */
+	r = wait_for(fds, 1, log_state.grace_ms);
+	if (r < 0 || fds[0].revents)
+		return r;
+	log_state.grace_ms = 0;
+	return -ECANCELED;
+}
+
+/* The command may share the open file and make it non-blocking: that must not lose a line. */
+static int write_whole(const char *text, size_t length)
+{
+	ssize_t written;
+	int r;
+
+	while (length > 0) {
+		r = wait_for_room();
+		if (r < 0)
+			return r;
+		written = write(log_state.fd, text, length);
+		if (written < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
-		put_text(line, " ");
-		put_text(line, fields[i].key);
-		put_text(line, "=");
-		if (needs_quotes(fields[i].value))
-			put_quoted(line, fields[i].value);
-		else
-			put(line, fields[i].value, strnlen(fields[i].value, VALUE_MAX_LENGTH));
+		if (written <= 0)
+			return written < 0 ? -errno : -EIO;
+		text += written;
+		length -= (size_t)written;
 	}
+	return 0;
 }
 
-/* A member for which there is no room is left out whole. */
-static void put_member(struct line *line, const char *key, const char *value)
+/* `cut`: octets that `message` lacks already. */
+static int emit(enum log_level level, const char *message, size_t cut, const struct log_field *fields, size_t n_fields)
 {
-	if (line->length + strlen(key) + 6 > VALUES_END)
-		return;
-	put_text(line, ",\"");
-	put_text(line, key);
-	put_text(line, "\":");
-	put_quoted(line, value);
-}
-
-static void put_as_json(struct line *line, enum log_level level, const char *message, const struct log_field *fields,
-			size_t n_fields)
-{
-	put_text(line, "{\"time\":\"");
-	put_time(line);
-	put_text(line, "\"");
-	put_member(line, "level", level_words[level]);
-	put_member(line, "program", log_state.program);
-	put_member(line, "message", message);
-	for (size_t i = 0; i < n_fields; i++)
-		if (fields[i].value)
-			put_member(line, fields[i].key, fields[i].value);
-	put_text(line, "}");
-}
-
-void log_event(enum log_level level, const char *message, const struct log_field *fields, size_t n_fields)
-{
-	int saved = errno;
 	struct line line = { .length = 0 };
+	size_t limit = VALUES_END;
+	int saved = errno;
+	int r;
 
-	if (!log_enabled(level))
-		return;
+	for (size_t i = 0; i < n_fields; i++)
+		limit -= fields[i].value ? LOG_FIELD_MIN : 0;
+	put_message(&line, level, message, cut, limit);
+	for (size_t i = 0; i < n_fields; i++) {
+		limit += fields[i].value ? LOG_FIELD_MIN : 0;
+		if (fields[i].value)
+			put_field(&line, fields[i].key, fields[i].value, 0, limit);
+	}
 	if (log_state.format == LOG_FORMAT_JSON)
-		put_as_json(&line, level, message, fields, n_fields);
-	else
-		put_as_text(&line, level, message, fields, n_fields);
+		put_text(&line, "}");
 	line.text[line.length++] = '\n';
-	/* A log that cannot be written has nowhere to be reported. */
-	if (write(log_state.fd, line.text, line.length) < 0)
-		errno = saved;
+	r = write_whole(line.text, line.length);
 	errno = saved;
+	return r;
+}
+
+int log_event(enum log_level level, const char *message, const struct log_field *fields, size_t n_fields)
+{
+	return log_enabled(level) ? emit(level, message, 0, fields, n_fields) : 0;
 }
 
 void log_line(enum log_level level, const char *format, ...)
 {
-	char message[VALUE_MAX_LENGTH];
+	char message[LOG_LINE_MAX];
 	int saved = errno;
 	va_list args;
+	int length;
 
 	if (!log_enabled(level))
 		return;
 	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
+	length = vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
 	errno = saved;
-	log_event(level, message, NULL, 0);
+	emit(level, message, length < (int)sizeof(message) ? 0 : (size_t)length - sizeof(message) + 1, NULL, 0);
 }
 
 bool log_level_parse(const char *word, enum log_level *ret)

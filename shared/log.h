@@ -1,11 +1,22 @@
 /*
  * The log of a program: one line an event, as text or as one JSON object (RFC 8259), written with one
  * write(2) to one descriptor. For the mains and the proxy; libraries return errors instead.
+ *
+ * Nothing is buffered and nothing dropped: a log that takes no more (a pipe that nobody reads, a stopped terminal)
+ * makes the program wait.
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+/* Of a line with its newline: a pipe takes so many octets whole, so that nobody else's output gets in between
+ * (pipe(7)).
+ */
+#define LOG_LINE_MAX PIPE_BUF
+#define LOG_FIELD_MIN 384 /* octets of the line that each field is sure of, key included: a host name fits */
+#define LOG_FIELDS_MAX 8
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
@@ -21,6 +32,14 @@ struct log_field {
  */
 void log_open(int fd, enum log_level level, enum log_format format, const char *program);
 
+/*
+ * Limits the wait for a log that takes no more: once `fd` has something to read, its end included, a line that the log
+ * does not take within LOG_GRACE_MS is lost, and so is each one after it that is not taken at once. -1, which it is at
+ * first: no limit.
+ */
+#define LOG_GRACE_MS 2000
+void log_wait_until(int fd);
+
 /* True if a line of this level would be written (to skip costly preparation). */
 bool log_enabled(enum log_level level);
 
@@ -28,10 +47,12 @@ bool log_enabled(enum log_level level);
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * Writes one line with fields: text `… WARN program: message key=value key="value with blanks"`, JSON one
- * member each. A line is cut at 8 KiB, a field's value at 4 KiB. Keeps errno.
+ * Writes one line with at most LOG_FIELDS_MAX fields: text `… WARN program: message key=value key="value with blanks"`,
+ * JSON one member each. What does not fit is cut, and `KEY_cut=N` (`message_cut=N`) says how many of its octets are
+ * missing; the first field takes what the others do not need. Keeps errno. Returns 0, also where the level is not
+ * wanted; -ECANCELED (log_wait_until()) or another -errno if the line is lost.
  */
-void log_event(enum log_level level, const char *message, const struct log_field *fields, size_t n_fields);
+int log_event(enum log_level level, const char *message, const struct log_field *fields, size_t n_fields);
 
 /* "error", "warn", "info", "debug" → level; "text", "json" → format. Returns false for any other word. */
 bool log_level_parse(const char *word, enum log_level *ret);

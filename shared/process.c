@@ -13,11 +13,14 @@
 int process_fill_stdio(void)
 {
 	for (int fd = 0; fd <= 2; fd++) {
+		int opened;
+
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
-		/* The lowest free descriptor is this one: those below are open. */
-		if (open("/dev/null", O_RDWR) != fd)
-			return errno ? -errno : -EBADF;
+		/* Kept across exec, as the other two are. NOLINTNEXTLINE(android-cloexec-open) */
+		opened = open("/dev/null", O_RDWR);
+		if (opened != fd) /* the lowest that is free, as those below are open */
+			return opened < 0 ? -errno : -EBADF;
 	}
 	return 0;
 }

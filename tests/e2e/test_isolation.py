@@ -243,8 +243,9 @@ def host_services_are_out_of_reach(w):
 @test(root=True)
 def proxy_is_closed_to_others(w):
     """
-    No connection to its listeners from the host's side, by another user, the same user or root, on any address; also not by a
-    socket that is bound to the cable's device, which the proxy's own binding to it does not keep off.
+    No answer of its listeners to the host's side, to another user, the same user or root, on any address; also not to a socket
+    that is bound to the cable's device. The kernel takes what is sent to the cable's address for something that came by the cable
+    (inet_iif()), so that the connection begins; the proxy resets it.
     """
     session = start(w, ["sh", "-c", "echo ready; sleep 60"], API)
     session.wait_line("ready")
@@ -262,9 +263,11 @@ def proxy_is_closed_to_others(w):
                 for device in ("", session.interface()):
                     probe = (f"import socket; s = socket.socket(); s.settimeout(0.5); device = {device.encode()!r}\n"
                              "if device: s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)\n"
-                             f"s.connect(('{target}', {port})); print('connected')")
+                             f"s.connect(('{target}', {port}))\n"
+                             "s.sendall(b'GET http://api.example/v1/x HTTP/1.1\\r\\nHost: api.example\\r\\n\\r\\n')\n"
+                             "if s.recv(1): print('answered')")
                     done = w.run_in(["python3", "-c", probe], user=user)
-                    check("connected" not in done.stdout, f"{user.name} reached the proxy at {target}:{port} {device}")
+                    check("answered" not in done.stdout, f"{user.name} reached the proxy at {target}:{port} {device}")
     session.kill(15)
     session.finish()
 

@@ -1,1 +1,2 @@
-$(eval $(call unit_test,helper_netlink,boundary-helper boundary,$(helper_packages)))
+$(eval $(call unit_test,helper_netlink,boundary-helper boundary-netlink boundary,$(helper_packages),-Wl$(comma)--wrap=recv$(comma)--wrap=sendto))
+$(call objects,tests/unit/test_helper_netlink.c): cppflags += $(call pkg_cflags,$(netlink_packages))

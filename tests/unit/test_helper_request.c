@@ -4,10 +4,13 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "helper/cable.h"
@@ -16,10 +19,13 @@
 #include "shared/cleanup.h"
 #include "shared/wire.h"
 
-static char calls[256];          /* one word a call */
-static const char *broken;       /* the call that fails, with EDOM */
-static bool breaks_after_making; /* cable_create() fails with something to delete */
+static char calls[512];                              /* one word a call */
+static const char *broken;                           /* the call that fails, with EDOM */
+static enum { NOTHING, CLAIM, PAIR } made = NOTHING; /* by a cable_create() that fails */
+static bool ignored;                                 /* the settings */
 static enum privileges privileges = PRIVILEGES_PERMITTED;
+static long timers[16]; /* seconds */
+static size_t n_timers, n_polls;
 
 static int call(const char *name)
 {
@@ -28,83 +34,156 @@ static int call(const char *name)
 	return broken && strcmp(broken, name) == 0 ? -EDOM : 0;
 }
 
+/* Requirement: whatever needs the capability has it, and limited time. */
 static int privileged_call(const char *name)
 {
 	ck_assert_int_eq(privileges, PRIVILEGES_EFFECTIVE);
+	ck_assert_uint_gt(n_timers, 0);
+	ck_assert_int_eq(timers[n_timers - 1], 3 * HELPER_REQUEST_TIMEOUT_MS / 1000);
 	return call(name);
+}
+
+int __wrap_setitimer(int which, const struct itimerval *timer, struct itimerval *ret_old);
+int __wrap_setitimer(int which, const struct itimerval *timer, struct itimerval *ret_old)
+{
+	ck_assert_int_eq(which, ITIMER_REAL);
+	ck_assert_ptr_null(ret_old);
+	ck_assert_uint_lt(n_timers, array_size(timers));
+	ck_assert_int_eq(timer->it_value.tv_usec, 0);
+	timers[n_timers++] = timer->it_value.tv_sec;
+	return 0;
+}
+
+/* Everything was said before, or never will be: as poll(2), but it does not wait. */
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	if (timeout != 0) { /* hear() */
+		ck_assert_int_eq(timeout, HELPER_REQUEST_TIMEOUT_MS);
+		n_polls++;
+	}
+	return ppoll(fds, count, &(struct timespec){ 0 }, NULL);
+}
+
+int config_read(const char *path, struct config *ret, struct helper_failed *failed)
+{
+	ck_assert_str_eq(path, HELPER_CONFIG_PATH);
+	ck_assert_int_eq(privileges, PRIVILEGES_PERMITTED);
+	*ret = (struct config){ .pool = 1234, .ignored = ignored };
+	if (broken && strcmp(broken, "config") == 0)
+		*failed = (struct helper_failed){ HELPER_FAILURE_CONFIG_LINE, 0, 7 };
+	return call("config");
+}
+
+bool config_permits(const struct config *config, uid_t user)
+{
+	ck_assert_uint_eq(config->pool, 1234);
+	ck_assert_uint_eq(user, getuid());
+	return call("permits") == 0;
 }
 
 int privileges_set(enum privileges wanted)
 {
-	if (wanted == PRIVILEGES_EFFECTIVE && broken && strcmp(broken, "raise") == 0)
+	if (broken && strcmp(broken, "raise") == 0 && wanted == PRIVILEGES_EFFECTIVE)
 		return -EPERM;
+	if (broken && strcmp(broken, "lower") == 0 && wanted == PRIVILEGES_PERMITTED)
+		return -EDOM;
 	ck_assert_int_ne(privileges, PRIVILEGES_NONE);
 	privileges = wanted;
 	return 0;
 }
 
-int privileges_confine(void)
+int privileges_confine(enum stage stage)
 {
-	ck_assert_int_eq(privileges, PRIVILEGES_PERMITTED);
-	return call("confine");
+	static const char *const names[] = {
+		[STAGE_SET_UP] = "set-up", [STAGE_SERVING] = "serving", [STAGE_TEARDOWN] = "teardown"
+	};
+
+	if (stage == STAGE_TEARDOWN)
+		ck_assert_int_ne(privileges, PRIVILEGES_NONE);
+	else
+		ck_assert_int_eq(privileges, PRIVILEGES_PERMITTED);
+	return call(names[stage]);
+}
+
+int netlink_allocate(struct netlink *n)
+{
+	ck_assert_ptr_null(n->request);
+	return call("allocate");
+}
+
+void netlink_close(struct netlink *n)
+{
+	*n = NETLINK_NONE;
+}
+
+int netlink_open(struct netlink *n)
+{
+	ck_assert_int_eq(n->route, -1);
+	ck_assert_int_eq(n->netfilter, -1);
+	n->route = 77;
+	return privileged_call("open");
 }
 
 int netns_check(int fd, int socket, uid_t user, enum helper_failure *ret_failure)
 {
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_ge(socket, 0);
+	ck_assert_int_ge(fcntl(fd, F_GETFD), 0);
+	ck_assert_int_eq(socket, 77);
 	ck_assert_uint_eq(user, getuid());
 	*ret_failure = HELPER_FAILURE_FOREIGN_NETNS;
 	return privileged_call("check");
 }
 
-int cable_create(int socket, int netns, uid_t user, struct helper_attached *ret)
+int cable_create(struct netlink *n, const struct config *config, int netns, struct cable *cable,
+		 struct helper_failed *failed)
 {
 	int r = privileged_call("create");
 
-	(void)socket;
-	(void)netns;
-	(void)user;
-	if (r == 0 || breaks_after_making)
-		*ret = (struct helper_attached){ 7, 0xc612000e, 0xc612000f, 42, "bnd00007" };
+	ck_assert_int_eq(n->route, 77);
+	ck_assert_uint_eq(config->pool, 1234);
+	ck_assert_int_ge(fcntl(netns, F_GETFD), 0);
+	ck_assert_uint_eq(cable->user, getuid());
+	ck_assert_uint_eq(cable->claim, 0);
+	ck_assert_uint_eq(cable->names.host_ifindex, 0);
+	if (r == 0 || made >= CLAIM)
+		cable->claim = 98;
+	if (r == 0 || made >= PAIR)
+		cable->names = (struct helper_attached){ 7, 0xc612000e, 0xc612000f, 42, "bnd00007", 0 };
+	if (r < 0)
+		*failed = (struct helper_failed){ HELPER_FAILURE_USER_SESSIONS, 0, 64 };
 	return r;
 }
 
-int guard_install(int socket, const struct helper_attached *cable, uint64_t *ret_handle)
+int guard_install(struct netlink *n, const struct cable *cable)
 {
-	int r = privileged_call("guard");
-
-	(void)socket;
-	ck_assert_uint_eq(cable->host_ifindex, 42);
-	if (r == 0)
-		*ret_handle = 99;
-	return r;
+	ck_assert_int_eq(n->route, 77);
+	ck_assert_uint_eq(cable->names.host_ifindex, 42);
+	return privileged_call("guard");
 }
 
-int cable_set(int socket, const struct helper_attached *cable, enum cable_state state)
+int cable_set(struct netlink *n, uint32_t ifindex, enum cable_state state)
 {
 	static const char *const names[] = { [CABLE_DOWN] = "down", [CABLE_UP] = "up", [CABLE_GONE] = "delete" };
 
-	(void)socket;
-	ck_assert_uint_eq(cable->host_ifindex, 42);
+	ck_assert_int_eq(n->route, 77);
+	ck_assert_uint_eq(ifindex, 42);
 	return privileged_call(names[state]);
 }
 
-int redirect_install(int socket, const struct helper_attached *cable, const struct helper_redirect *ports)
+int redirect_install(struct netlink *n, const struct cable *cable, const struct helper_redirect *ports)
 {
-	(void)socket;
-	(void)cable;
+	ck_assert_int_eq(n->route, 77);
+	ck_assert_uint_eq(cable->claim, 98);
 	ck_assert_uint_eq(ports->tcp_port, 4000);
 	ck_assert_uint_eq(ports->dns_port, 4001);
 	return privileged_call("redirect");
 }
 
-int tables_remove(int socket, const struct helper_attached *cable, uint64_t guard)
+int tables_remove(struct netlink *n, const struct cable *cable)
 {
-	(void)socket;
-	ck_assert_uint_eq(cable->host_ifindex, 42);
-	ck_assert_uint_eq(guard, 99);
-	return privileged_call("unguard");
+	ck_assert_int_eq(n->route, 77);
+	ck_assert_uint_eq(cable->claim, 98);
+	return privileged_call("tables");
 }
 
 /* The caller's end, and the helper's. */
@@ -153,13 +232,19 @@ static void hear(uint16_t type, void *ret, size_t length)
 		memcpy(ret, message.payload, length);
 }
 
-static void hear_failure(uint32_t failure, int32_t code)
+static void hear_attached(void)
+{
+	hear(HELPER_ATTACH | HELPER_REPLY, &(struct helper_attached){ 0 }, sizeof(struct helper_attached));
+}
+
+static void hear_failure(uint32_t failure, int32_t code, uint32_t detail)
 {
 	struct helper_failed failed;
 
 	hear(HELPER_FAILED, &failed, sizeof(failed));
 	ck_assert_uint_eq(failed.failure, failure);
 	ck_assert_int_eq(failed.code, code);
+	ck_assert_uint_eq(failed.detail, detail);
 }
 
 static void hear_nothing(void)
@@ -169,22 +254,56 @@ static void hear_nothing(void)
 	ck_assert_int_eq(wire_receive(ours, &message, 0, 0), -ETIMEDOUT);
 }
 
+#define STARTED "allocate config set-up"
+#define ATTACHED STARTED " permits open check create guard up"
+#define REDIRECTED ATTACHED " redirect serving"
+
 START_TEST(whole_session)
 {
 	struct helper_attached attached;
 
+	ignored = _i;
 	say(HELPER_ATTACH, NULL, 0, 1);
 	say_redirect(4000, 4001);
 	say(HELPER_DETACH, NULL, 0, 0);
 	ck_assert_int_eq(serve(), 0);
-	ck_assert_str_eq(calls, "check create guard up redirect confine down unguard");
+	ck_assert_str_eq(calls, REDIRECTED " teardown down tables");
 	ck_assert_int_eq(privileges, PRIVILEGES_NONE);
 	hear(HELPER_ATTACH | HELPER_REPLY, &attached, sizeof(attached));
 	ck_assert_uint_eq(attached.index, 7);
 	ck_assert_uint_eq(attached.jail_address, 0xc612000f);
 	ck_assert_str_eq(attached.host_interface, "bnd00007");
+	ck_assert_uint_eq(attached.config_ignored, (uint32_t)_i);
 	hear(HELPER_REDIRECT | HELPER_REPLY, NULL, 0);
 	hear(HELPER_DETACH | HELPER_REPLY, NULL, 0);
+	hear_nothing();
+}
+END_TEST
+
+/* Requirement: only a session that serves may be silent; whatever it is, each request has its time. */
+START_TEST(time_limits)
+{
+	static const long expected[] = { 15, 15, 15, 15, 0, 15 };
+
+	say(HELPER_ATTACH, NULL, 0, 1);
+	say_redirect(4000, 4001);
+	say(HELPER_DETACH, NULL, 0, 0);
+	ck_assert_int_eq(serve(), 0);
+	ck_assert_uint_eq(n_timers, array_size(expected));
+	ck_assert_mem_eq(timers, expected, sizeof(expected));
+	ck_assert_uint_eq(n_polls, 2);
+}
+END_TEST
+
+START_TEST(silence)
+{
+	if (_i == 1)
+		say(HELPER_ATTACH, NULL, 0, 1);
+	ck_assert_int_eq(request_serve(theirs), -ETIMEDOUT);
+	ck_assert_str_eq(calls, _i ? ATTACHED " teardown delete tables" : STARTED);
+	if (_i == 1)
+		hear_attached();
+	hear_failure(HELPER_FAILURE_PROTOCOL, ETIMEDOUT, 0);
 	hear_nothing();
 }
 END_TEST
@@ -192,8 +311,8 @@ END_TEST
 /* Requirement: at the end of file everything is removed, whatever the state. */
 START_TEST(end_of_file)
 {
-	static const char *const expected[] = { "", "check create guard up delete unguard",
-						"check create guard up redirect confine delete unguard" };
+	static const char *const expected[] = { STARTED, ATTACHED " teardown delete tables",
+						REDIRECTED " teardown delete tables" };
 
 	if (_i > 0)
 		say(HELPER_ATTACH, NULL, 0, 1);
@@ -205,45 +324,65 @@ START_TEST(end_of_file)
 }
 END_TEST
 
+/* Requirement: a cable that cannot be deleted keeps its guard. */
+START_TEST(cable_that_stays)
+{
+	broken = "delete";
+	say(HELPER_ATTACH, NULL, 0, 1);
+	ck_assert_int_eq(serve(), 0);
+	ck_assert_str_eq(calls, ATTACHED " teardown delete");
+}
+END_TEST
+
 static const struct {
 	const char *call;
-	bool after_making;
+	int made;     /* by cable_create() */
+	int answered; /* requests */
 	uint32_t failure;
 	int32_t code;
+	uint32_t detail;
 	const char *calls;
 } failures[] = {
-	{ "raise", false, HELPER_FAILURE_CAPABILITY, EPERM, "" },
-	{ "check", false, HELPER_FAILURE_FOREIGN_NETNS, EDOM, "check" },
-	{ "create", false, HELPER_FAILURE_LINK, EDOM, "check create" },
-	{ "create", true, HELPER_FAILURE_LINK, EDOM, "check create delete" },
-	{ "guard", false, HELPER_FAILURE_GUARD, EDOM, "check create guard delete" },
-	{ "up", false, HELPER_FAILURE_LINK, EDOM, "check create guard up delete unguard" },
-	{ "redirect", false, HELPER_FAILURE_REDIRECT, EDOM, "check create guard up redirect delete unguard" },
-	{ "confine", false, HELPER_FAILURE_CONFINEMENT, EDOM, "check create guard up redirect confine delete unguard" },
+	{ "allocate", 0, 0, HELPER_FAILURE_CONFINEMENT, EDOM, 0, "allocate" },
+	{ "config", 0, 0, HELPER_FAILURE_CONFIG_LINE, EDOM, 7, "allocate config" },
+	{ "set-up", 0, 0, HELPER_FAILURE_CONFINEMENT, EDOM, 0, STARTED },
+	{ "raise", 0, 0, HELPER_FAILURE_CAPABILITY, EPERM, 0, STARTED },
+	{ "permits", 0, 0, HELPER_FAILURE_GROUP, EACCES, 0, STARTED " permits" },
+	{ "open", 0, 0, HELPER_FAILURE_LINK, EDOM, 0, STARTED " permits open" },
+	{ "check", 0, 0, HELPER_FAILURE_FOREIGN_NETNS, EDOM, 0, STARTED " permits open check" },
+	{ "create", NOTHING, 0, HELPER_FAILURE_USER_SESSIONS, EDOM, 64, STARTED " permits open check create" },
+	{ "create", CLAIM, 0, HELPER_FAILURE_USER_SESSIONS, EDOM, 64,
+	  STARTED " permits open check create teardown tables" },
+	{ "create", PAIR, 0, HELPER_FAILURE_USER_SESSIONS, EDOM, 64,
+	  STARTED " permits open check create teardown delete tables" },
+	{ "guard", 0, 0, HELPER_FAILURE_GUARD, EDOM, 0,
+	  STARTED " permits open check create guard teardown delete tables" },
+	{ "up", 0, 0, HELPER_FAILURE_LINK, EDOM, 0, ATTACHED " teardown delete tables" },
+	{ "lower", 0, 0, HELPER_FAILURE_CONFINEMENT, EDOM, 0, ATTACHED " teardown delete tables" },
+	{ "redirect", 0, 1, HELPER_FAILURE_REDIRECT, EDOM, 0, ATTACHED " redirect teardown delete tables" },
+	{ "serving", 0, 1, HELPER_FAILURE_CONFINEMENT, EDOM, 0, REDIRECTED " teardown delete tables" },
 	/* The cable goes with the jail, but not if it could not be set down. */
-	{ "down", false, HELPER_FAILURE_LINK, EDOM, "check create guard up redirect confine down delete unguard" },
-	{ "unguard", false, HELPER_FAILURE_LINK, EDOM,
-	  "check create guard up redirect confine down unguard delete unguard" },
+	{ "down", 0, 2, HELPER_FAILURE_LINK, EDOM, 0, REDIRECTED " teardown down teardown delete tables" },
+	{ "tables", 0, 2, HELPER_FAILURE_LINK, EDOM, 0, REDIRECTED " teardown down tables teardown delete tables" },
+	{ "teardown", 0, 2, HELPER_FAILURE_CONFINEMENT, EDOM, 0, REDIRECTED " teardown teardown" },
 };
 
 /* Requirement: what fails is undone, then reported, and the session is over. */
 START_TEST(every_failure)
 {
-	bool attached = _i >= 6, redirected = _i >= 8;
-
 	broken = failures[_i].call;
-	breaks_after_making = failures[_i].after_making;
+	made = failures[_i].made;
 	say(HELPER_ATTACH, NULL, 0, 1);
 	say_redirect(4000, 4001);
 	say(HELPER_DETACH, NULL, 0, 0);
 	ck_assert_int_eq(serve(), -failures[_i].code);
 	ck_assert_str_eq(calls, failures[_i].calls);
 	ck_assert_int_eq(privileges, PRIVILEGES_NONE);
-	if (attached)
-		hear(HELPER_ATTACH | HELPER_REPLY, &(struct helper_attached){ 0 }, sizeof(struct helper_attached));
-	if (redirected)
+	if (failures[_i].answered > 0)
+		hear_attached();
+	if (failures[_i].answered > 1)
 		hear(HELPER_REDIRECT | HELPER_REPLY, NULL, 0);
-	hear_failure(failures[_i].failure, failures[_i].code);
+	hear_failure(failures[_i].failure, failures[_i].code, failures[_i].detail);
 	hear_nothing();
 }
 END_TEST
@@ -262,9 +401,9 @@ START_TEST(wrong_message)
 		uint16_t type;
 		size_t length, n_fds;
 		const char *calls;
-	} right[] = { { HELPER_ATTACH, 0, 1, "" },
-		      { HELPER_REDIRECT, 4, 0, "check create guard up delete unguard" },
-		      { HELPER_DETACH, 0, 0, "check create guard up redirect confine delete unguard" } };
+	} right[] = { { HELPER_ATTACH, 0, 1, STARTED },
+		      { HELPER_REDIRECT, 4, 0, ATTACHED " teardown delete tables" },
+		      { HELPER_DETACH, 0, 0, REDIRECTED " teardown delete tables" } };
 	static const char payload[WIRE_PAYLOAD_MAX] = { 1, 1, 1, 1 };
 	size_t n_fds = (size_t)_i % FDS, length = lengths[(size_t)_i / FDS % array_size(lengths)];
 	uint16_t type = types[(size_t)_i / FDS / array_size(lengths) % array_size(types)];
@@ -280,10 +419,10 @@ START_TEST(wrong_message)
 	ck_assert_int_eq(serve(), -EPROTO);
 	ck_assert_str_eq(calls, right[state].calls);
 	if (state > 0)
-		hear(HELPER_ATTACH | HELPER_REPLY, &(struct helper_attached){ 0 }, sizeof(struct helper_attached));
+		hear_attached();
 	if (state > 1)
 		hear(HELPER_REDIRECT | HELPER_REPLY, NULL, 0);
-	hear_failure(HELPER_FAILURE_PROTOCOL, EPROTO);
+	hear_failure(HELPER_FAILURE_PROTOCOL, EPROTO, 0);
 }
 END_TEST
 
@@ -292,9 +431,9 @@ START_TEST(port_zero)
 	say(HELPER_ATTACH, NULL, 0, 1);
 	say_redirect(_i ? 4000 : 0, _i ? 0 : 4001);
 	ck_assert_int_eq(serve(), -EINVAL);
-	ck_assert_str_eq(calls, "check create guard up delete unguard");
-	hear(HELPER_ATTACH | HELPER_REPLY, &(struct helper_attached){ 0 }, sizeof(struct helper_attached));
-	hear_failure(HELPER_FAILURE_PROTOCOL, EINVAL);
+	ck_assert_str_eq(calls, ATTACHED " teardown delete tables");
+	hear_attached();
+	hear_failure(HELPER_FAILURE_PROTOCOL, EINVAL, 0);
 }
 END_TEST
 
@@ -322,7 +461,10 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(all, setup, NULL);
-	tcase_add_test(all, whole_session);
+	tcase_add_loop_test(all, whole_session, 0, 2);
+	tcase_add_test(all, time_limits);
+	tcase_add_loop_test(all, silence, 0, 2);
+	tcase_add_test(all, cable_that_stays);
 	tcase_add_loop_test(all, end_of_file, 0, 3);
 	tcase_add_loop_test(all, every_failure, 0, (int)array_size(failures));
 	tcase_add_loop_test(all, wrong_message, 0, COMBINATIONS);

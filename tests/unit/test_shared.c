@@ -1,4 +1,4 @@
-/* shared/: errors, log lines, messages with descriptors, and what a process does first. */
+/* shared/: errors, messages with descriptors, and what a process does first. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,6 @@
 #include "shared/addresses.h"
 #include "shared/cleanup.h"
 #include "shared/error.h"
-#include "shared/log.h"
 #include "shared/process.h"
 #include "shared/wire.h"
 
@@ -41,91 +40,6 @@ START_TEST(error_cuts_what_is_too_long)
 	ck_assert_uint_eq(strlen(e.text), ERROR_TEXT_MAX - 1);
 	error_prefix(&e, "%s", big);
 	ck_assert_uint_eq(strlen(e.text), ERROR_TEXT_MAX - 1);
-}
-END_TEST
-
-/* What one log call writes, without its timestamp when it is text. */
-static char *logged(enum log_format format, const char *message, const struct log_field *fields, size_t n)
-{
-	static char line[16384];
-	int pair[2];
-	ssize_t length;
-
-	ck_assert_int_eq(pipe(pair), 0);
-	log_open(pair[1], LOG_LEVEL_INFO, format, "test");
-	log_event(LOG_LEVEL_INFO, message, fields, n);
-	close(pair[1]);
-	length = read(pair[0], line, sizeof(line) - 1);
-	ck_assert_int_ge(length, 0);
-	close(pair[0]);
-	line[length] = '\0';
-	return format == LOG_FORMAT_TEXT && length > 0 ? strchr(line, ' ') + 1 : line;
-}
-
-START_TEST(log_text_quotes_and_escapes)
-{
-	const struct log_field fields[] = {
-		{ "plain", "GET" },
-		{ "blank", "a b" },
-		{ "injected", "x\n2026 ERROR fake: line" },
-		{ "quoted", "say \"hi\" \\" },
-		{ "empty", "" },
-		{ "absent", NULL },
-		{ "utf8", "h\xc3\xa9" },
-		{ "broken", "\xff\xc2\x9b" },
-	};
-
-	ck_assert_str_eq(
-		logged(LOG_FORMAT_TEXT, "it's \"so\"", fields, array_size(fields)),
-		"INFO test: it's \"so\" plain=GET blank=\"a b\" injected=\"x\\u000a2026 ERROR fake: line\" "
-		"quoted=\"say \\\"hi\\\" \\\\\" empty=\"\" utf8=\"h\xc3\xa9\" broken=\"\\ufffd\\ufffd\\ufffd\"\n");
-}
-END_TEST
-
-START_TEST(log_json_is_one_object_a_line)
-{
-	const struct log_field fields[] = { { "url", "http://x/\"\n" }, { "absent", NULL } };
-	const char *line = logged(LOG_FORMAT_JSON, "ALLOW", fields, array_size(fields));
-
-	ck_assert_ptr_nonnull(strstr(
-		line,
-		",\"level\":\"info\",\"program\":\"test\",\"message\":\"ALLOW\",\"url\":\"http://x/\\\"\\u000a\"}\n"));
-	ck_assert_int_eq(strncmp(line, "{\"time\":\"20", 11), 0);
-}
-END_TEST
-
-START_TEST(log_cuts_long_lines_whole)
-{
-	char *big = malloc(100000);
-	struct log_field fields[4];
-	const char *line;
-
-	ck_assert_ptr_nonnull(big);
-	memset(big, '\1', 99999);
-	big[99999] = '\0';
-	for (size_t i = 0; i < array_size(fields); i++)
-		fields[i] = (struct log_field){ "key", big };
-	line = logged(LOG_FORMAT_JSON, "m", fields, array_size(fields));
-	ck_assert_uint_le(strlen(line), 8192);
-	ck_assert_str_eq(line + strlen(line) - 2, "}\n");
-	line = logged(LOG_FORMAT_JSON, big, NULL, 0);
-	ck_assert_str_eq(line + strlen(line) - 3, "\"}\n");
-	free(big);
-}
-END_TEST
-
-START_TEST(log_levels_and_words)
-{
-	enum log_level level;
-	enum log_format format;
-
-	log_open(-1, LOG_LEVEL_WARN, LOG_FORMAT_TEXT, "test");
-	ck_assert(log_enabled(LOG_LEVEL_ERROR));
-	ck_assert(!log_enabled(LOG_LEVEL_INFO));
-	ck_assert(log_level_parse("debug", &level) && level == LOG_LEVEL_DEBUG);
-	ck_assert(!log_level_parse("DEBUG", &level));
-	ck_assert(log_format_parse("json", &format) && format == LOG_FORMAT_JSON);
-	ck_assert(!log_format_parse("", &format));
 }
 END_TEST
 
@@ -317,9 +231,9 @@ END_TEST
 
 START_TEST(addresses_of_the_cable)
 {
-	ck_assert_uint_eq(cable_host_address(7), 0xc612000eu);
-	ck_assert_uint_eq(cable_jail_address(7), 0xc612000fu);
-	ck_assert_uint_eq(cable_jail_address(CABLE_INDEX_COUNT - 1), 0xc612ffffu);
+	const struct ethernet_address end = cable_ethernet_address(CABLE_NETWORK + 15);
+
+	ck_assert_mem_eq(end.octets, "\x02\x00\xc6\x12\x00\x0f", sizeof(end.octets));
 }
 END_TEST
 
@@ -333,10 +247,6 @@ int main(void)
 
 	tcase_add_test(plain, error_keeps_code_text_and_errno);
 	tcase_add_test(plain, error_cuts_what_is_too_long);
-	tcase_add_test(plain, log_text_quotes_and_escapes);
-	tcase_add_test(plain, log_json_is_one_object_a_line);
-	tcase_add_test(plain, log_cuts_long_lines_whole);
-	tcase_add_test(plain, log_levels_and_words);
 	tcase_add_test(plain, process_first_steps);
 	tcase_add_test(plain, addresses_of_the_cable);
 	tcase_add_checked_fixture(wire, make_pair, close_pair);

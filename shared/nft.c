@@ -2,11 +2,10 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 
-#include "helper/netlink.h"
+#include "shared/netlink.h"
 
+/* The type of a message of the batch itself has no subsystem; its resource is the one the batch is for. */
 static void message(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family, uint16_t resource)
 {
 	const struct nfgenmsg header = { .nfgen_family = family, .version = NFNETLINK_V0, .res_id = htons(resource) };
@@ -14,9 +13,12 @@ static void message(struct netlink *n, uint16_t type, uint16_t flags, uint8_t fa
 	netlink_message(n, type, flags, &header, sizeof(header));
 }
 
-static void request(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family)
+void nft_table(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family, const char *table)
 {
+	/* The number of the attribute is 1 with every type of message (NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, …). */
 	message(n, NFNL_SUBSYS_NFTABLES << 8 | type, NLM_F_ACK | flags, family, 0);
+	if (table)
+		netlink_put_string(n, NFTA_TABLE_NAME, table);
 }
 
 void nft_begin(struct netlink *n)
@@ -24,24 +26,18 @@ void nft_begin(struct netlink *n)
 	message(n, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 }
 
-static void put_table(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family, const char *table)
-{
-	request(n, type, flags, family);
-	netlink_put_string(n, NFTA_TABLE_NAME, table);
-}
-
 void nft_delete_name(struct netlink *n, uint8_t family, const char *table)
 {
 	/* Within a transaction, what may not exist is made first. */
-	put_table(n, NFT_MSG_NEWTABLE, NLM_F_CREATE, family, table);
-	put_table(n, NFT_MSG_DELTABLE, 0, family, table);
+	nft_table(n, NFT_MSG_NEWTABLE, NLM_F_CREATE, family, table);
+	nft_table(n, NFT_MSG_DELTABLE, 0, family, table);
 }
 
 void nft_delete_handle(struct netlink *n, uint8_t family, uint64_t handle)
 {
 	const uint64_t value = htobe64(handle);
 
-	request(n, NFT_MSG_DELTABLE, 0, family);
+	nft_table(n, NFT_MSG_DELTABLE, 0, family, NULL);
 	netlink_put(n, NFTA_TABLE_HANDLE, &value, sizeof(value));
 }
 
@@ -51,17 +47,22 @@ static void put_expression(struct netlink *n, const struct nft_expression *e)
 	netlink_put_string(n, NFTA_EXPR_NAME, e->name);
 	netlink_nest(n, NFTA_EXPR_DATA);
 	for (size_t i = 0; e->attributes[i].attribute != 0; i++) {
-		if (e->attributes[i].length == NFT_NUMBER) {
-			netlink_put_u32(n, e->attributes[i].attribute, htonl(e->attributes[i].number));
+		const uint16_t attribute = e->attributes[i].attribute, length = e->attributes[i].length;
+		const uint32_t number = e->attributes[i].number;
+
+		if (length == NFT_NUMBER)
+			netlink_put_u32(n, attribute, htonl(number));
+		if (length == NFT_NUMBER64)
+			(void)nla_put_u64(n->request, attribute, htobe64(number));
+		if (length > NFT_VERDICT)
 			continue;
-		}
-		netlink_nest(n, e->attributes[i].attribute);
-		if (e->attributes[i].length == NFT_VERDICT) {
+		netlink_nest(n, attribute);
+		if (length == NFT_VERDICT) {
 			netlink_nest(n, NFTA_DATA_VERDICT);
-			netlink_put_u32(n, NFTA_VERDICT_CODE, htonl(e->attributes[i].number));
+			netlink_put_u32(n, NFTA_VERDICT_CODE, htonl(number));
 			netlink_nest_end(n, 1);
 		} else {
-			netlink_put(n, NFTA_DATA_VALUE, e->attributes[i].octets, e->attributes[i].length);
+			netlink_put(n, NFTA_DATA_VALUE, e->attributes[i].octets, length);
 		}
 		netlink_nest_end(n, 1);
 	}
@@ -71,11 +72,10 @@ static void put_expression(struct netlink *n, const struct nft_expression *e)
 void nft_chain(struct netlink *n, const struct nft_chain *chain,
 	       const struct nft_expression rules[][NFT_EXPRESSIONS_MAX], size_t n_rules)
 {
-	put_table(n, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO, chain->family, chain->table);
+	nft_table(n, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ECHO, chain->family, chain->table);
 	netlink_put_u32(n, NFTA_TABLE_FLAGS, htonl(chain->table_flags));
 
-	request(n, NFT_MSG_NEWCHAIN, NLM_F_CREATE, chain->family);
-	netlink_put_string(n, NFTA_CHAIN_TABLE, chain->table);
+	nft_table(n, NFT_MSG_NEWCHAIN, NLM_F_CREATE, chain->family, chain->table);
 	netlink_put_string(n, NFTA_CHAIN_NAME, chain->name);
 	netlink_put_string(n, NFTA_CHAIN_TYPE, chain->type);
 	netlink_put_u32(n, NFTA_CHAIN_POLICY, htonl(chain->policy));
@@ -87,8 +87,7 @@ void nft_chain(struct netlink *n, const struct nft_chain *chain,
 	netlink_nest_end(n, 1);
 
 	for (size_t i = 0; i < n_rules; i++) {
-		request(n, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, chain->family);
-		netlink_put_string(n, NFTA_RULE_TABLE, chain->table);
+		nft_table(n, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, chain->family, chain->table);
 		netlink_put_string(n, NFTA_RULE_CHAIN, chain->name);
 		netlink_nest(n, NFTA_RULE_EXPRESSIONS);
 		for (size_t k = 0; k < NFT_EXPRESSIONS_MAX && rules[i][k].name; k++)
@@ -97,19 +96,19 @@ void nft_chain(struct netlink *n, const struct nft_chain *chain,
 	}
 }
 
-static void read_handle(const struct nlmsghdr *answer, void *context)
+static void read_handle(struct nlmsghdr *answer, void *context)
 {
 	struct nlattr *handle;
 
 	if (answer->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE))
 		return;
-	handle = nlmsg_find_attr((struct nlmsghdr *)answer, sizeof(struct nfgenmsg), NFTA_TABLE_HANDLE);
+	handle = nlmsg_find_attr(answer, sizeof(struct nfgenmsg), NFTA_TABLE_HANDLE);
 	if (handle)
 		*(uint64_t *)context = be64toh(nla_get_u64(handle));
 }
 
-int nft_commit(int socket, struct netlink *n, uint64_t *ret_handle)
+int nft_commit(struct netlink *n, uint64_t *ret_handle)
 {
 	message(n, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	return netlink_send(socket, n, ret_handle ? read_handle : NULL, ret_handle);
+	return netlink_send(n, n->netfilter, ret_handle ? read_handle : NULL, ret_handle);
 }

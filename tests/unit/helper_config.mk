@@ -1,0 +1,1 @@
+$(eval $(call unit_test,helper_config,boundary-helper boundary,))

@@ -1,0 +1,472 @@
+/*
+ * Which index a session gets, how many there may be, and what of the host is in its way: cable_create() in
+ * helper/cable.c, on the kernel.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "helper/cable.h"
+#include "shared/cleanup.h"
+#include "tests/unit/test_helper_host.h"
+
+static struct config config;
+static struct helper_failed failed;
+static struct netlink others = NETLINK_NONE; /* of another helper */
+
+/* What another helper does while ours looks for an interface of this name, just before, or just after. */
+static const char *moment;
+static bool after;
+static void (*meanwhile)(void);
+
+int __real_ioctl(int fd, unsigned long number, void *argument);
+int __wrap_ioctl(int fd, unsigned long number, void *argument);
+int __wrap_ioctl(int fd, unsigned long number, void *argument)
+{
+	bool now = meanwhile && number == SIOCGIFINDEX && strcmp(((struct ifreq *)argument)->ifr_name, moment) == 0;
+	void (*act)(void) = meanwhile;
+	int r;
+
+	if (now)
+		meanwhile = NULL;
+	if (now && !after)
+		act();
+	r = __real_ioctl(fd, number, argument);
+	if (now && after)
+		act();
+	return r;
+}
+
+static void setup(void)
+{
+	config = (struct config)DEFAULTS;
+	enter_host();
+	ck_assert_int_eq(netlink_allocate(&others), 0);
+	ck_assert_int_eq(netlink_open(&others), 0);
+}
+
+static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void run(const char *format, ...)
+{
+	char command[4096];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(command, sizeof(command), format, arguments);
+	va_end(arguments);
+	ck_assert_msg(system(command) == 0, "%s", command);
+}
+
+static int create(struct netlink *n, uid_t user, struct cable *ret)
+{
+	*ret = (struct cable){ .user = user };
+	failed = (struct helper_failed){ 0 };
+	return cable_create(n, &config, own_jail(), ret, &failed);
+}
+
+/* As a failed attach does. */
+static void undo(struct netlink *n, const struct cable *cable)
+{
+	if (cable->names.host_ifindex != 0)
+		ck_assert_int_eq(cable_set(n, cable->names.host_ifindex, CABLE_GONE), 0);
+	ck_assert_int_eq(tables_remove(n, cable), 0);
+}
+
+static void check_refused(struct netlink *n, uid_t user, enum helper_failure failure, uint32_t detail)
+{
+	struct cable cable;
+
+	ck_assert_int_lt(create(n, user, &cable), 0);
+	ck_assert_uint_eq(failed.failure, failure);
+	ck_assert_uint_eq(failed.detail, detail);
+	if (cable.claim != 0)
+		undo(n, &cable);
+}
+
+/* Numbers of sessions --------------------------------------------------------------------------------------------- */
+
+/* Requirement: a user has his number, whatever the others have; what was refused leaves no claim. */
+START_TEST(quota_of_a_user)
+{
+	struct cable first, second, another;
+
+	config.per_user = 2;
+	ck_assert_int_eq(create(&host, 1000, &first), 0);
+	ck_assert_int_eq(create(&others, 1000, &second), 0);
+	check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 2);
+	check_refused(&others, 1000, HELPER_FAILURE_USER_SESSIONS, 2);
+	ck_assert_int_eq(create(&host, 1001, &another), 0);
+	ck_assert_uint_eq(another.names.index, 2);
+	undo(&host, &first);
+	ck_assert_int_eq(create(&host, 1000, &first), 0);
+	ck_assert_uint_eq(first.names.index, 0);
+	check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 2);
+}
+END_TEST
+
+START_TEST(quota_of_all)
+{
+	struct cable cables[3];
+
+	config.in_total = 3;
+	for (uint32_t i = 0; i < array_size(cables); i++)
+		ck_assert_int_eq(create(i == 1 ? &others : &host, i == 2 ? 0 : 1000 + i, &cables[i]), 0);
+	check_refused(&host, 1003, HELPER_FAILURE_ALL_SESSIONS, 3);
+	check_refused(&others, 0, HELPER_FAILURE_ALL_SESSIONS, 3);
+	undo(&others, &cables[1]);
+	ck_assert_int_eq(create(&host, 1003, &cables[1]), 0);
+}
+END_TEST
+
+/* Requirement: the numbers in force are those of this helper's file; users are told apart by all bits of their ids. */
+START_TEST(user_ids)
+{
+	static const uid_t users[] = { 0, 1, 256, 65536, 0x01000000, 0x80000000, 4294967294 };
+	struct cable cable;
+
+	config.per_user = 1;
+	for (uint32_t i = 0; i < array_size(users); i++) {
+		ck_assert_int_eq(create(&host, users[i], &cable), 0);
+		ck_assert_uint_eq(cable.names.index, i);
+	}
+	for (uint32_t i = 0; i < array_size(users); i++)
+		check_refused(&others, users[i], HELPER_FAILURE_USER_SESSIONS, 1);
+	config.in_total = 7;
+	check_refused(&host, 1234, HELPER_FAILURE_ALL_SESSIONS, 7);
+	config.in_total = 8;
+	ck_assert_int_eq(create(&host, 1234, &cable), 0);
+}
+END_TEST
+
+/* Requirement: of two that ask at once, the elder is served: it does not count the younger. */
+START_TEST(order)
+{
+	struct cable elder = { .user = 1000 }, younger = { .user = 1000, .names.index = 5 };
+	static struct claims claims;
+
+	ck_assert_int_eq(claim_make(&others, &elder), 0);
+	ck_assert_int_eq(claim_make(&host, &younger), 0);
+	ck_assert_uint_lt(elder.claim, younger.claim);
+	ck_assert_int_eq(claims_count(&others, &elder, &claims), 0);
+	ck_assert_uint_eq(claims.of_user, 1);
+	ck_assert_uint_eq(claims.of_all, 1);
+	ck_assert_uint_eq(claims.indexes[0], 1 << 0 | 1 << 5);
+	ck_assert_int_eq(claims_count(&host, &younger, &claims), 0);
+	ck_assert_uint_eq(claims.of_user, 2);
+	younger.user = 1001;
+	ck_assert_int_eq(claims_count(&host, &younger, &claims), 0);
+	ck_assert_uint_eq(claims.of_user, 0);
+	ck_assert_uint_eq(claims.of_all, 2);
+}
+END_TEST
+
+static void many_come(void)
+{
+	struct cable cable = { .user = 1000 };
+
+	for (cable.names.index = 10; cable.names.index < 20; cable.names.index++)
+		ck_assert_int_eq(claim_make(&others, &cable), 0);
+}
+
+/* The claims that come between ours being made and being counted are not ours to be refused for. */
+START_TEST(order_in_a_race)
+{
+	struct cable cable;
+
+	config.per_user = 2;
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	moment = "bnd00001";
+	after = true;
+	meanwhile = many_come;
+	/* They come before it: elder. */
+	check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 2);
+	config.per_user = 12;
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+}
+END_TEST
+
+/* Requirement: a claim is as long as its helper: killed, its descriptors are closed. */
+START_TEST(end_of_a_helper)
+{
+	struct cable cable;
+
+	config.per_user = 1;
+	ck_assert_int_eq(create(&others, 1000, &cable), 0);
+	check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 1);
+	close(others.netfilter);
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_uint_eq(cable.names.index, 1); /* the cable of 0 is there, though nobody's */
+}
+END_TEST
+
+/* Indexes ---------------------------------------------------------------------------------------------------------- */
+
+START_TEST(lowest_free_index)
+{
+	struct cable cables[4];
+
+	for (uint32_t i = 0; i < array_size(cables); i++) {
+		ck_assert_int_eq(create(&host, 1000, &cables[i]), 0);
+		ck_assert_uint_eq(cables[i].names.index, i);
+	}
+	undo(&host, &cables[1]);
+	undo(&host, &cables[2]);
+	for (uint32_t i = 1; i < 3; i++) {
+		ck_assert_int_eq(create(&others, 1000, &cables[i]), 0);
+		ck_assert_uint_eq(cables[i].names.index, i);
+	}
+	/* A cable that was deleted from inside: the index is still claimed. */
+	ck_assert_int_eq(cable_set(&host, cables[0].names.host_ifindex, CABLE_GONE), 0);
+	ck_assert_int_eq(create(&others, 1000, &cables[0]), 0);
+	ck_assert_uint_eq(cables[0].names.index, 4);
+}
+END_TEST
+
+START_TEST(all_taken)
+{
+	struct cable cable;
+
+	config.indexes = 2;
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	check_refused(&host, 1000, HELPER_FAILURE_NO_FREE_INDEX, 2);
+	close(others.netfilter);
+	ck_assert_int_eq(netlink_open(&others), 0);
+	check_refused(&others, 1000, HELPER_FAILURE_NO_FREE_INDEX, 2);
+	config.indexes = 3;
+	ck_assert_int_eq(create(&others, 1000, &cable), 0);
+}
+END_TEST
+
+/* Requirement: it is not the pool that is blamed for what nf_tables refuses. */
+START_TEST(no_nf_tables)
+{
+	struct cable cable;
+
+	close(host.netfilter);
+	ck_assert_int_eq(create(&host, 1000, &cable), -EBADF);
+	ck_assert_uint_ne(failed.failure, HELPER_FAILURE_NO_FREE_INDEX);
+	ck_assert_uint_eq(failed.detail, 0);
+	ck_assert_uint_eq(cable.claim, 0);
+}
+END_TEST
+
+static void claim_zero(void)
+{
+	struct cable cable = { .user = 2000 };
+
+	ck_assert_int_eq(claim_make(&others, &cable), 0);
+}
+
+/* Requirement: who comes too late for an index takes the next. */
+START_TEST(lost_race)
+{
+	struct cable cable;
+
+	moment = "bnd00000";
+	after = true;
+	meanwhile = claim_zero;
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_uint_eq(cable.names.index, 1);
+	ck_assert_ptr_null(meanwhile);
+}
+END_TEST
+
+/* Cables that nobody claims: bndNNNNN from `first` on. */
+static void make_orphans(int first, int count)
+{
+	FILE *ip = popen("ip -batch -", "w");
+
+	for (int i = first; i < first + count; i++)
+		fprintf(ip, "link add bnd%05d type veth peer name peer%05d\n", i, i);
+	ck_assert_int_eq(pclose(ip), 0);
+}
+
+static bool exists(uint32_t index)
+{
+	char name[IFNAMSIZ];
+
+	snprintf(name, sizeof(name), "bnd%05u", index);
+	return if_nametoindex(name) != 0;
+}
+
+/* Requirement: cables without a helper are left to their jails; of more than 64, one goes with each new session. */
+START_TEST(orphans)
+{
+	int first = _i ? 3 : 0;
+	struct cable cables[3], cable;
+
+	for (int i = 0; i < first; i++)
+		ck_assert_int_eq(create(&others, 1000, &cables[i]), 0);
+	make_orphans(first, 64);
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_uint_eq(cable.names.index, (uint32_t)first + 64);
+	for (uint32_t i = 0; i <= cable.names.index; i++)
+		ck_assert(exists(i));
+	make_orphans(first + 65, 1);
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_uint_eq(cable.names.index, (uint32_t)first + 66);
+	for (uint32_t i = 0; i <= cable.names.index; i++)
+		ck_assert_int_eq(exists(i), i != (uint32_t)first);
+	/* The next gets what became free. */
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_uint_eq(cable.names.index, (uint32_t)first);
+}
+END_TEST
+
+/* Requirement: not even while it is being made is a claimed cable taken for one that nobody has. */
+START_TEST(orphan_that_is_none)
+{
+	struct cable cable;
+
+	make_orphans(0, 80);
+	moment = "bnd00000";
+	after = _i;
+	meanwhile = claim_zero;
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_ptr_null(meanwhile);
+	for (uint32_t i = 0; i <= 80; i++)
+		ck_assert(exists(i));
+}
+END_TEST
+
+/* The pool ----------------------------------------------------------------------------------------------------------
+ */
+
+START_TEST(another_pool)
+{
+	struct ifreq request = { .ifr_name = "bnd00001" };
+	struct cable cable;
+
+	config.pool = 0x0a630000;
+	config.indexes = 32768;
+	for (uint32_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(create(&host, 1000, &cable), 0);
+		ck_assert_uint_eq(cable.names.host_address, 0x0a630000 + 2 * i);
+		ck_assert_uint_eq(cable.names.jail_address, 0x0a630001 + 2 * i);
+	}
+	ck_assert_int_eq(ioctl(host.route, SIOCGIFHWADDR, &request), 0);
+	ck_assert_mem_eq(request.ifr_hwaddr.sa_data, "\x02\x00\x0a\x63\x00\x02", 6);
+	run("ip -4 address show dev bnd00001 | grep -q 'inet 10.99.0.2/31 scope link'");
+	run("ip neighbour show dev bnd00001 nud permanent | grep -q '^10.99.0.3 lladdr 02:00:0a:63:00:03'");
+}
+END_TEST
+
+static const struct {
+	const char *what; /* `ip` is told */
+	bool collides;
+} uses[] = {
+	{ "address add 10.99.0.0/32 dev lan", true },
+	{ "address add 10.99.0.1/32 dev lan", true },
+	{ "address add 10.99.1.1/16 dev lan", true },
+	{ "address add 10.99.0.0/31 dev lan", true },
+	{ "route add 10.99.0.0/24 dev lan", true },
+	{ "route add 10.99.0.1/32 dev lan", true },
+	{ "route add 10.0.0.0/8 dev lan", true },
+	{ "route add 10.0.0.0/8 dev lan table local", true },
+	{ "address add 10.99.0.2/31 dev lan", false },
+	{ "address add 192.0.2.1/24 dev lan", false },
+	{ "route add 11.0.0.0/8 dev lan", false },
+	/* Default routes, and the halves of one. */
+	{ "route add default dev lan", false },
+	{ "route add 0.0.0.0/1 dev lan", false },
+	{ "route add 10.0.0.0/7 dev lan", false },
+	/* What keeps such addresses from the provider's router. */
+	{ "route add blackhole 10.0.0.0/8", false },
+	{ "route add unreachable 10.0.0.0/8", false },
+	{ "route add prohibit 10.99.0.0/16", false },
+};
+
+/* Requirement: nobody's addresses are taken; the answer says which. */
+START_TEST(pool_in_use)
+{
+	struct cable cable;
+
+	config.pool = 0x0a630000;
+	run("ip link add lan type veth peer name wan && ip link set lan up && ip link set wan up");
+	run("ip %s", uses[_i].what);
+	if (uses[_i].collides) {
+		check_refused(&host, 1000, HELPER_FAILURE_POOL, 0x0a630000);
+		ck_assert(!has_table(NULL));
+		ck_assert(!exists(0));
+	} else {
+		ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	}
+}
+END_TEST
+
+/* The address that is told is the session's. */
+START_TEST(pool_in_use_further_on)
+{
+	struct cable cable;
+
+	run("ip link add lan type veth peer name wan && ip link set lan up && ip link set wan up");
+	run("ip address add 198.18.0.3/32 dev lan");
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	check_refused(&host, 1000, HELPER_FAILURE_POOL, 0xc6120002);
+}
+END_TEST
+
+/* Requirement: who lists the rules can read them, whatever a claim says of its user. */
+START_TEST(listed_by_nft)
+{
+	static const uid_t users[] = { 0, 1, 256, 1000, 1024, 51200, 65536, 0x0c000400, 4294967294 };
+	struct cable cable = { .user = users[_i] };
+	char line[256];
+	FILE *nft;
+
+	ck_assert_int_eq(claim_make(&host, &cable), 0);
+	nft = popen("nft list ruleset", "r");
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), nft));
+	ck_assert_int_eq(strncmp(line, "table ip boundary_00000 {", 25), 0);
+	while (fgets(line, sizeof(line), nft))
+		for (size_t i = 0; line[i]; i++)
+			ck_assert_msg(line[i] == '\n' || line[i] == '\t' || (line[i] >= ' ' && line[i] <= '~'),
+				      "not to be read: %s", line);
+	ck_assert_int_eq(pclose(nft), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("helper_claims");
+	TCase *all = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failures;
+
+	if (!namespaces_possible()) {
+		puts("helper_claims: skipped, no user namespaces here");
+		srunner_free(runner);
+		return EXIT_SUCCESS;
+	}
+	tcase_add_checked_fixture(all, setup, NULL);
+	tcase_add_test(all, quota_of_a_user);
+	tcase_add_test(all, quota_of_all);
+	tcase_add_test(all, user_ids);
+	tcase_add_test(all, order);
+	tcase_add_test(all, order_in_a_race);
+	tcase_add_test(all, end_of_a_helper);
+	tcase_add_test(all, lowest_free_index);
+	tcase_add_test(all, all_taken);
+	tcase_add_test(all, no_nf_tables);
+	tcase_add_test(all, lost_race);
+	tcase_add_loop_test(all, orphans, 0, 2);
+	tcase_add_loop_test(all, orphan_that_is_none, 0, 2);
+	tcase_add_test(all, another_pool);
+	tcase_add_loop_test(all, pool_in_use, 0, (int)array_size(uses));
+	tcase_add_test(all, pool_in_use_further_on);
+	tcase_add_loop_test(all, listed_by_nft, 0, 9);
+	tcase_set_timeout(all, 30);
+	suite_add_tcase(suite, all);
+	srunner_run_all(runner, CK_NORMAL);
+	failures = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

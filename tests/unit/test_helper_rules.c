@@ -1,0 +1,405 @@
+/*
+ * What the helper says of claim, guard and redirect, and what it makes of the answers: helper/guard.c, shared/nft.c.
+ * The expressions are those that nft(8) makes of the same rules written for it: test_helper_kernel.c compares them.
+ */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/cable.h"
+#include "tests/unit/test_helper_answers.h"
+
+static struct cable cable = {
+	{ 7, 0xc612000e, 0xc612000f, 42, "bnd00007", 0 }, 1000, 0x99, "boundary_00007", "boundary_guard_00007"
+};
+
+static char text[16384];
+
+static void append(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void append(const char *format, ...)
+{
+	size_t used = strlen(text);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text + used, sizeof(text) - used, format, arguments);
+	va_end(arguments);
+}
+
+static const struct rtattr *find(const void *bytes, int left, int type)
+{
+	const struct rtattr *at = bytes;
+
+	for (; RTA_OK(at, left); at = RTA_NEXT(at, left))
+		if ((at->rta_type & NLA_TYPE_MASK) == type)
+			return at;
+	return NULL;
+}
+
+/* "name attribute=octets …": nested values in brackets. */
+static void describe_attributes(const void *bytes, int left)
+{
+	const struct rtattr *at = bytes;
+
+	for (; RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+		append(" %d=", at->rta_type & NLA_TYPE_MASK);
+		if (at->rta_type & NLA_F_NESTED) {
+			append("[");
+			describe_attributes(RTA_DATA(at), (int)RTA_PAYLOAD(at));
+			append("]");
+			continue;
+		}
+		for (size_t i = 0; i < RTA_PAYLOAD(at); i++)
+			append("%02x", ((const unsigned char *)RTA_DATA(at))[i]);
+	}
+}
+
+static void describe_rule(const void *bytes, int left)
+{
+	const struct rtattr *list = find(bytes, left, NFTA_RULE_EXPRESSIONS), *at;
+
+	ck_assert_ptr_nonnull(list);
+	append("rule\n");
+	left = (int)RTA_PAYLOAD(list);
+	for (at = RTA_DATA(list); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+		const struct rtattr *name = find(RTA_DATA(at), (int)RTA_PAYLOAD(at), NFTA_EXPR_NAME);
+		const struct rtattr *data = find(RTA_DATA(at), (int)RTA_PAYLOAD(at), NFTA_EXPR_DATA);
+
+		append(" %s", (const char *)RTA_DATA(name));
+		describe_attributes(RTA_DATA(data), (int)RTA_PAYLOAD(data));
+		append("\n");
+	}
+}
+
+static void describe_request(void)
+{
+	const struct nlmsghdr *message = (const void *)request;
+	unsigned int left = (unsigned int)request_length;
+
+	text[0] = '\0';
+	for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
+		const struct nfgenmsg *family = NLMSG_DATA(message);
+		const char *attributes = (const char *)family + NLMSG_ALIGN(sizeof(*family));
+		int length = (int)NLMSG_PAYLOAD(message, sizeof(*family));
+
+		if (message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE)) {
+			ck_assert_uint_eq(message->nlmsg_flags,
+					  NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND);
+			describe_rule(attributes, length);
+			continue;
+		}
+		append("%#x %#x family %d", message->nlmsg_type, message->nlmsg_flags, family->nfgen_family);
+		describe_attributes(attributes, length);
+		append("\n");
+	}
+	ck_assert_uint_eq(left, 0);
+}
+
+/* clang-format off */
+#define PASSABLE \
+	" meta 1=00000001 2=00000001\n cmp 1=00000001 2=00000000 3=[ 1=0800]\n" \
+	" payload 1=00000001 2=00000001 3=0000000c 4=00000004\n cmp 1=00000001 2=00000000 3=[ 1=c612000f]\n" \
+	" fib 1=00000001 2=00000003 3=00000002\n cmp 1=00000001 2=00000000 3=[ 1=UNICAST]\n"
+#define PROTOCOL(number) " meta 1=00000001 2=00000010\n cmp 1=00000001 2=00000000 3=[ 1=" number "]\n"
+#define SYN \
+	" payload 1=00000001 2=00000002 3=0000000d 4=00000001\n" \
+	" bitwise 1=00000001 2=00000001 3=00000001 4=[ 1=02] 5=[ 1=00]\n" \
+	" cmp 1=00000001 2=00000000 3=[ 1=02]\n"
+#define TO_DNS " payload 1=00000001 2=00000002 3=00000002 4=00000002\n cmp 1=00000001 2=00000000 3=[ 1=0035]\n"
+#define SET_TTL \
+	" payload 1=00000001 2=00000001 3=00000008 4=00000002\n" \
+	" bitwise 1=00000001 2=00000001 3=00000002 4=[ 1=00ff] 5=[ 1=0100]\n" \
+	" payload 5=00000001 2=00000001 3=00000008 4=00000002 6=00000001 7=0000000a\n"
+#define NOT_FROM_CABLE " meta 1=00000001 2=00000004\n cmp 1=00000001 2=00000001 3=[ 1=IFINDEX]\n"
+#define BEYOND(number) " connlimit 1=" number " 2=00000001\n"
+#define REDIRECT_TO(port) " immediate 1=00000001 2=[ 1=" port "]\n redir 1=00000001 3=00000002\n"
+#define VERDICT(number) " immediate 1=00000000 2=[ 2=[ 1=0000000" number "]]\n"
+
+#define GUARD_RULES \
+	"rule\n" PROTOCOL("06") SYN \
+	" limit 1=0000000000000200 2=0000000000000001 3=00002000 4=00000000 5=00000001\n" VERDICT("0") \
+	"rule\n" PASSABLE PROTOCOL("06") SET_TTL VERDICT("1") \
+	"rule\n" PASSABLE PROTOCOL("11") TO_DNS SET_TTL VERDICT("1")
+
+#define REDIRECT_RULES \
+	"rule\n" NOT_FROM_CABLE VERDICT("1") \
+	"rule\n" PROTOCOL("06") BEYOND("00000400") VERDICT("0") \
+	"rule\n" PROTOCOL("06") REDIRECT_TO("0fa0") \
+	"rule\n" TO_DNS BEYOND("00000800") VERDICT("0") \
+	"rule\n" TO_DNS REDIRECT_TO("0fa1")
+/* clang-format on */
+
+/* The text, with `word` replaced by the number as this machine has it in memory. */
+static void expect_with_number(const char *expected, const char *word, uint32_t number)
+{
+	static char filled[sizeof(text)];
+	unsigned char octets[4];
+	char hex[9];
+
+	memcpy(octets, &number, sizeof(octets));
+	snprintf(hex, sizeof(hex), "%02x%02x%02x%02x", octets[0], octets[1], octets[2], octets[3]);
+	filled[0] = '\0';
+	for (const char *at = expected, *next; at; at = next ? next + strlen(word) : NULL) {
+		next = strstr(at, word);
+		snprintf(filled + strlen(filled), sizeof(filled) - strlen(filled), "%.*s%s",
+			 next ? (int)(next - at) : (int)strlen(at), at, next ? hex : "");
+	}
+	ck_assert_str_eq(text, filled);
+}
+
+/* The parts of `text` before the first rule of a chain, and its rules, up to what follows them. */
+static void split(const char *chain, const char *next, char *ret_before, size_t size)
+{
+	char *first = strstr(text, chain), *after;
+
+	ck_assert_ptr_nonnull(first);
+	first = strstr(first, "rule\n");
+	ck_assert_ptr_nonnull(first);
+	after = strstr(first, next);
+	ck_assert_ptr_nonnull(after);
+	snprintf(ret_before, size, "%.*s", (int)(first - text), text);
+	memmove(text, first, (size_t)(after - first));
+	text[after - first] = '\0';
+}
+
+/* nft: table netdev …; chain: type filter hook ingress device "bnd00007" priority 0; policy drop; and the rules. */
+START_TEST(guard)
+{
+	/* Begin, add, delete, add with echo, chain: "boundary_guard_00007", "ingress", "filter". */
+	static const char start[] =
+		"0x10 0x1 family 0\n"
+		"0xa00 0x405 family 5 1=626f756e646172795f67756172645f303030303700\n"
+		"0xa02 0x5 family 5 1=626f756e646172795f67756172645f303030303700\n"
+		"0xa00 0x40d family 5 1=626f756e646172795f67756172645f303030303700 2=00000000\n"
+		"0xa03 0x405 family 5 1=626f756e646172795f67756172645f303030303700 3=696e677265737300 "
+		"7=66696c74657200 5=00000000 4=[ 1=00000000 2=00000000 3=626e64303030303700]\n";
+	char before[1024];
+
+	answers(7);
+	ck_assert_int_eq(guard_install(&n, &cable), 0);
+	hear_request();
+	describe_request();
+	ck_assert_ptr_nonnull(strstr(text, "]]\n0x11 0x1 family 0\n"));
+	split("696e677265737300", "0x11", before, sizeof(before));
+	ck_assert_str_eq(before, start);
+	expect_with_number(GUARD_RULES, "UNICAST", RTN_UNICAST);
+}
+END_TEST
+
+/* nft: flags owner; chain: type nat hook prerouting priority -110; and its rules. */
+START_TEST(redirect)
+{
+	/* "boundary_00007", owned; "prerouting", "nat". */
+	static const char start[] = "0x10 0x1 family 0\n"
+				    "0xa00 0x40d family 2 1=626f756e646172795f303030303700 2=00000002\n"
+				    "0xa03 0x405 family 2 1=626f756e646172795f303030303700 3=707265726f7574696e6700 "
+				    "7=6e617400 5=00000001 4=[ 1=00000000 2=ffffff92]\n";
+	const struct helper_redirect ports = { 4000, 4001 };
+	char before[1024];
+
+	answers(12);
+	ck_assert_int_eq(redirect_install(&n, &cable, &ports), 0);
+	hear_request();
+	describe_request();
+	split("707265726f7574696e6700", "0xa00", before, sizeof(before));
+	ck_assert_str_eq(before, start);
+	expect_with_number(REDIRECT_RULES, "IFINDEX", 42);
+}
+END_TEST
+
+/* Requirement: the guard is there twice, the same. */
+START_TEST(second_guard)
+{
+	const struct helper_redirect ports = { 4000, 4001 };
+	char before[8192];
+
+	answers(12);
+	ck_assert_int_eq(redirect_install(&n, &cable, &ports), 0);
+	hear_request();
+	describe_request();
+	split("0xa03 0x405 family 5", "0x11 0x1 family 0\n", before, sizeof(before));
+	ck_assert_ptr_nonnull(strstr(before, "0xa00 0x40d family 5 1=626f756e646172795f303030303700 2=00000002\n"
+					     "0xa03 0x405 family 5 1=626f756e646172795f303030303700 "
+					     "3=696e677265737300 7=66696c74657200 5=00000000 "
+					     "4=[ 1=00000000 2=00000000 3=626e64303030303700]\n"));
+	expect_with_number(GUARD_RULES, "UNICAST", RTN_UNICAST);
+}
+END_TEST
+
+START_TEST(refused_guard)
+{
+	answers(2);
+	answer(-EOPNOTSUPP);
+	answers(4);
+	ck_assert_int_eq(guard_install(&n, &cable), -EOPNOTSUPP);
+}
+END_TEST
+
+/* Requirement: all or nothing, and nothing if the very claim is not there any more: then the guard is somebody else's.
+ */
+START_TEST(deletion)
+{
+	answers(4);
+	answer(_i ? -ENOENT : 0);
+	ck_assert_int_eq(tables_remove(&n, &cable), _i ? -ENOENT : 0);
+	hear_request();
+	describe_request();
+	ck_assert_str_eq(text, "0x10 0x1 family 0\n"
+			       "0xa00 0x405 family 5 1=626f756e646172795f303030303700\n"
+			       "0xa02 0x5 family 5 1=626f756e646172795f303030303700\n"
+			       "0xa00 0x405 family 5 1=626f756e646172795f67756172645f303030303700\n"
+			       "0xa02 0x5 family 5 1=626f756e646172795f67756172645f303030303700\n"
+			       "0xa02 0x5 family 2 4=0000000000000099\n"
+			       "0x11 0x1 family 0\n");
+}
+END_TEST
+
+/* Claims --------------------------------------------------------------------------------------------------------- */
+
+START_TEST(claim)
+{
+	const uint32_t user = 1000;
+	char expected[256];
+	unsigned char octets[4];
+
+	memcpy(octets, &user, sizeof(octets));
+	snprintf(expected, sizeof(expected),
+		 "0x10 0x1 family 0\n"
+		 "0xa00 0x60d family 2 1=626f756e646172795f303030303700 2=00000002 6=4204%02x%02x%02x%02x\n"
+		 "0x11 0x1 family 0\n",
+		 octets[0], octets[1], octets[2], octets[3]);
+	cable.claim = 0;
+	answer_table(NEW_TABLE, 0, "t", 0x1234, NULL, 0);
+	answer(0);
+	ck_assert_int_eq(claim_make(&n, &cable), 0);
+	ck_assert_uint_eq(cable.claim, 0x1234);
+	hear_request();
+	describe_request();
+	ck_assert_str_eq(text, expected);
+	cable.claim = 0;
+	answer(-EEXIST);
+	ck_assert_int_eq(claim_make(&n, &cable), -EEXIST);
+	ck_assert_uint_eq(cable.claim, 0);
+}
+END_TEST
+
+static const struct owner {
+	uint8_t type, length;
+	uint32_t user;
+} __attribute__((packed)) user_1000 = { 'B', 4, 1000 }, user_7 = { 'B', 4, 7 }, comment = { 0, 4, 1000 };
+
+static void tell_claims(void)
+{
+	static const char long_user[8] = "B\4";
+
+	answer_table(NEW_TABLE, 0, "boundary_00000", 0x10, &user_1000, 6);
+	answer_table(NEW_TABLE, 0, "boundary_00009", 0x99, &user_1000, 6);
+	answer_table(NEW_TABLE, 0, "boundary_65535", 0x98, &user_7, 6);
+	/* Younger ones are there, but not counted. */
+	answer_table(NEW_TABLE, 0, "boundary_00017", 0x9a, &user_1000, 6);
+	/* Other people's. */
+	answer_table(NEW_TABLE, 0, "boundary_00001", 1, NULL, 0);
+	answer_table(NEW_TABLE, 0, "boundary_00002", 1, long_user, sizeof(long_user));
+	answer_table(NEW_TABLE, 0, "boundary_00003", 1, &user_1000, 5);
+	answer_table(NEW_TABLE, 0, "boundary_00004", 1, &comment, 6);
+	answer_table(NEW_TABLE, 0, "filter", 1, &user_1000, 6);
+	answer_table(NEW_TABLE, 0, "my_boundary_00003", 1, &user_1000, 6);
+	answer_table(NEW_TABLE, 0, NULL, 1, &user_1000, 6);
+	answer_done(0);
+}
+
+static void check_claims(const struct claims *claims)
+{
+	ck_assert_uint_eq(claims->of_user, 2);
+	ck_assert_uint_eq(claims->of_all, 3);
+	for (uint32_t i = 0; i < CABLE_INDEX_MAX; i++)
+		ck_assert_int_eq(claims->indexes[i / 8] >> i % 8 & 1, i == 0 || i == 9 || i == 17 || i == 65535);
+}
+
+START_TEST(counting)
+{
+	static struct claims claims;
+
+	memset(&claims, 0xff, sizeof(claims));
+	on_send = tell_claims;
+	ck_assert_int_eq(claims_count(&n, &cable, &claims), 0);
+	check_claims(&claims);
+	hear_request();
+	describe_request();
+	ck_assert_str_eq(text, "0xa01 0x301 family 2\n");
+}
+END_TEST
+
+static void tell_interrupted(void)
+{
+	if (n_sent == 3) {
+		tell_claims();
+		return;
+	}
+	answer_table(NEW_TABLE, NLM_F_DUMP_INTR, "boundary_00003", 1, &user_1000, 6);
+	answer_done(0);
+}
+
+/* Requirement: an interrupted dump is begun again, and nothing of it is counted. */
+START_TEST(counting_again)
+{
+	static struct claims claims;
+
+	on_send = tell_interrupted;
+	ck_assert_int_eq(claims_count(&n, &cable, &claims), 0);
+	ck_assert_uint_eq(n_sent, 3);
+	check_claims(&claims);
+}
+END_TEST
+
+static void tell_always_interrupted(void)
+{
+	answer_table(NEW_TABLE, NLM_F_DUMP_INTR, "boundary_00003", 1, &user_1000, 6);
+	answer_done(0);
+}
+
+static void tell_failure(void)
+{
+	answer_done(-ENOMEM);
+}
+
+/* Requirement: it is not begun again for ever; other failures are failures. */
+START_TEST(counting_ends)
+{
+	static struct claims claims;
+
+	on_send = tell_always_interrupted;
+	ck_assert_int_eq(claims_count(&n, &cable, &claims), 0);
+	ck_assert_uint_le(n_sent, 20);
+	on_send = tell_failure;
+	n_sent = 0;
+	ck_assert_int_eq(claims_count(&n, &cable, &claims), -ENOMEM);
+	ck_assert_uint_eq(n_sent, 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("helper_rules");
+	TCase *all = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(all, setup, NULL);
+	tcase_add_test(all, guard);
+	tcase_add_test(all, redirect);
+	tcase_add_test(all, second_guard);
+	tcase_add_test(all, refused_guard);
+	tcase_add_loop_test(all, deletion, 0, 2);
+	tcase_add_test(all, claim);
+	tcase_add_test(all, counting);
+	tcase_add_test(all, counting_again);
+	tcase_add_test(all, counting_ends);
+	suite_add_tcase(suite, all);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
