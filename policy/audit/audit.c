@@ -41,14 +41,20 @@ int audit_add_sink(struct audit *audit, audit_sink *sink, void *user)
 	return 0;
 }
 
-void audit_request(struct audit *audit, struct audit_record *record)
+int audit_request(struct audit *audit, struct audit_record *record)
 {
+	int status = 0;
+
 	record->number = audit->next_number++;
-	for (size_t i = 0; i < audit->n_sinks; i++)
-		audit->sinks[i].function(audit->sinks[i].user, record);
+	for (size_t i = 0; i < audit->n_sinks; i++) {
+		int r = audit->sinks[i].function(audit->sinks[i].user, record);
+
+		status = status < 0 ? status : r;
+	}
+	return status;
 }
 
-void audit_log_sink(void *user, const struct audit_record *record)
+int audit_log_sink(void *user, const struct audit_record *record)
 {
 	enum log_level level = record->allowed ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
 	const struct log_field fields[] = {
@@ -57,6 +63,5 @@ void audit_log_sink(void *user, const struct audit_record *record)
 	};
 
 	(void)user;
-	if (log_enabled(level))
-		log_event(level, record->allowed ? "ALLOW" : "DENY", fields, array_size(fields));
+	return log_event(level, record->allowed ? "ALLOW" : "DENY", fields, array_size(fields));
 }

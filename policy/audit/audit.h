@@ -1,6 +1,6 @@
 /*
- * The record of what the policy decided: one entry a request, allowed or denied, numbered from 0, handed to every sink.
- * The request path never waits for a sink.
+ * The record of what the policy decided: one entry a request, allowed or denied, numbered from 0, handed to every sink
+ * before the request leaves. A request waits until its record is taken; one whose record is refused is not carried out.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ struct audit_record {
 
 struct audit;
 
-/* Receives each record; the strings are borrowed for the call. Must not block. */
-typedef void audit_sink(void *user, const struct audit_record *record);
+/* Receives each record; the strings are borrowed for the call. Returns 0, or -errno if the record is lost. */
+typedef int audit_sink(void *user, const struct audit_record *record);
 
 /* A new audit without sinks in *ret. Returns 0 or -ENOMEM. */
 int audit_new(struct audit **ret);
@@ -32,8 +32,11 @@ void audit_free(struct audit *audit);
 #define AUDIT_SINKS_MAX 4
 int audit_add_sink(struct audit *audit, audit_sink *sink, void *user);
 
-/* Gives the record the next number and hands it to all sinks. */
-void audit_request(struct audit *audit, struct audit_record *record);
+/* Gives the record the next number and hands it to all sinks. Returns 0, or the -errno of the first that lost it. */
+int audit_request(struct audit *audit, struct audit_record *record);
 
-/* The sink that logs one line a request: "ALLOW" at info, "DENY" at warn (shared/log.h). `user` is not used. */
-void audit_log_sink(void *user, const struct audit_record *record);
+/*
+ * The sink that logs one line a request: "ALLOW" at info, "DENY" at warn (shared/log.h: a line is cut, and says so, and
+ * is waited for). `user` is not used.
+ */
+int audit_log_sink(void *user, const struct audit_record *record);

@@ -11,7 +11,7 @@
 
 struct ca;
 
-#define CA_LEAVES_MAX 4096 /* cached host certificates; the oldest go first */
+#define CA_LEAVES_MAX 1024 /* cached host certificates; the oldest go first */
 
 /* Makes keys and the CA's certificate. Returns 0 with *ret, or -errno with *e. */
 int ca_new(struct ca **ret, struct error *e);

@@ -74,9 +74,18 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 		ev_timer_start(loop, timer);
 		return;
 	}
-	log_line(LOG_LEVEL_DEBUG, "connection to %s port %u: timed out",
-		 client->destination ? client->destination : "?", client->port);
-	client_free(client);
+	if (client->exchange && exchange_is_read(client->exchange)) {
+		client_expect(client, EXCHANGE_STALL_SECONDS);
+		return;
+	}
+	if (diagnostics_wants(&client->session->diagnostics, DIAGNOSTIC_TIMEOUT, LOG_LEVEL_DEBUG))
+		log_line(LOG_LEVEL_DEBUG, "connection to %s port %u: timed out",
+			 client->destination ? client->destination : client->literal, client->port);
+	/* What has not been read must not look as if it had been all. */
+	if (client->out.data)
+		client_abort(client);
+	else
+		client_free(client);
 }
 
 /* Each step returns true if the next one can be tried at once, and is the last to touch the client if it ends it. */
@@ -115,11 +124,24 @@ static bool step_detect(struct client *client)
 	return true;
 }
 
+static void explain_handshake(struct client *client, int status, const char *text)
+{
+	const struct tls_hello *hello = client->hello;
+	/* A client that goes away is nothing; one that does not trust our CA says so, and somebody will look for it. */
+	enum log_level level = status == -ECONNRESET ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+	bool distrusted = strstr(text, "unknown ca") || strstr(text, "certificate");
+
+	if (diagnostics_wants(&client->session->diagnostics, DIAGNOSTIC_HANDSHAKE, level))
+		log_line(level, "TLS connection for %s port %u failed: %s%s",
+			 hello->named ? hello->name : hello->fallback, client->port, text,
+			 distrusted ? " (does this client use the CA bundle of its environment? see boundary-launch(1))"
+				    : "");
+}
+
 static bool step_handshake(struct client *client)
 {
 	struct error error = { 0 };
 	int status = stream_handshake(&client->stream, &error);
-	const char *advice;
 
 	if (status == 0) {
 		client->state = CLIENT_HEAD;
@@ -134,26 +156,22 @@ static bool step_handshake(struct client *client)
 		error = client->hello->error;
 		status = -EPROTO;
 	}
-	/* A client that goes away is nothing; one that does not trust our CA says so, and somebody will look for it. */
-	advice = strstr(error.text, "unknown ca") || strstr(error.text, "certificate")
-			 ? " (does this client use the CA bundle of its environment? see boundary-launch(1))"
-			 : "";
-	log_line(status == -ECONNRESET ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "TLS connection for %s port %u failed: %s%s",
-		 client->hello->named ? client->hello->name : client->hello->fallback, client->port, error.text,
-		 advice);
+	explain_handshake(client, status, error.text);
 	client_free(client);
 	return false;
 }
 
-/* A connection that is refused as a whole: on record, and reset. */
+/* A connection that is refused as a whole, and reset. It is on record as far as the limit allows: it is no request. */
 static void refuse_protocol(struct client *client)
 {
+	struct session *session = client->session;
 	const char *host = client->destination ? client->destination : client->literal;
 	char url[HOST_NAME_MAX_LENGTH + 32];
 	struct audit_record record = { .method = "TCP", .url = url, .host = host, .reason = "neither TLS nor HTTP" };
 
 	snprintf(url, sizeof(url), "tcp://%s:%u", host, client->port);
-	audit_request(client->session->audit, &record);
+	if (diagnostics_allow(&session->diagnostics, DIAGNOSTIC_PROTOCOL))
+		audit_request(session->audit, &record);
 	client_abort(client);
 }
 
@@ -227,9 +245,12 @@ static bool step_head(struct client *client)
 		return false;
 	}
 	in->end += (size_t)got;
-	if (!begun)
+	if (try_head(client, &gone))
+		return true;
+	/* Empty lines, which are gone by now, do not begin a request. */
+	if (!gone && !begun && buffer_length(in) > 0)
 		client_expect(client, HEAD_SECONDS);
-	return try_head(client, &gone) || !gone;
+	return !gone;
 }
 
 static void start_lingering(struct client *client)
@@ -346,17 +367,23 @@ static int client_new(struct session *session, int fd, const struct sockaddr_in 
 	return 0;
 }
 
+static void explain_stray(struct session *session, const char *text)
+{
+	if (diagnostics_wants(&session->diagnostics, DIAGNOSTIC_STRAY, LOG_LEVEL_WARN))
+		log_line(LOG_LEVEL_WARN, "%s", text);
+}
+
 static void admit(struct session *session, int fd, const struct sockaddr_in *peer)
 {
 	_cleanup_fd_ int own = fd;
 	struct sockaddr_in destination;
 
 	if (session->jail_address && ntohl(peer->sin_addr.s_addr) != session->jail_address) {
-		log_line(LOG_LEVEL_WARN, "connection from an address that is not the jail's: closed");
+		explain_stray(session, "connection from an address that is not the jail's: closed");
 		return;
 	}
 	if (original_destination(fd, session->listener_port, &destination) < 0) {
-		log_line(LOG_LEVEL_WARN, "connection to the proxy itself: closed");
+		explain_stray(session, "connection to the proxy itself: closed");
 		return;
 	}
 	if (ntohs(destination.sin_port) == DNS_PORT)
@@ -391,7 +418,8 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return;
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			log_line(LOG_LEVEL_WARN, "cannot accept connections for a while: %s", strerror(errno));
+			if (diagnostics_wants(&session->diagnostics, DIAGNOSTIC_SHORTAGE, LOG_LEVEL_WARN))
+				log_line(LOG_LEVEL_WARN, "cannot accept connections for a while: %s", strerror(errno));
 			ev_io_stop(loop, io);
 			ev_timer_set(&session->accept_pause, PAUSE_SECONDS, 0);
 			ev_timer_start(loop, &session->accept_pause);

@@ -13,6 +13,12 @@
 #include "policy/proxy/stream.h"
 #include "policy/proxy/tls.h"
 
+/*
+ * Connections served at once, if there are descriptors for them; more wait in the listener's backlog. With what one can
+ * hold (README.md) this bounds the process's memory.
+ */
+#define CLIENTS_MAX 512
+
 struct exchange;
 
 enum client_state { CLIENT_DETECT, CLIENT_HANDSHAKE, CLIENT_HEAD, CLIENT_EXCHANGE, CLIENT_LINGER };
@@ -36,7 +42,8 @@ struct client {
 	size_t lingered; /* octets thrown away after the last response */
 
 	ev_timer timer;
-	ev_tstamp deadline; /* 0: none */
+	ev_tstamp deadline;    /* 0: none */
+	size_t unacknowledged; /* when that was last asked; SIZE_MAX: not since something moved */
 };
 
 /* Takes connections from `session->listener` from here on. */

@@ -16,11 +16,11 @@
 
 #include "policy/proxy/dns_answer.h"
 #include "shared/cleanup.h"
+#include "shared/log.h"
 
 #define QUERY_MAX 4096 /* octets; queries are under 512 but for EDNS padding (RFC 7830) */
 #define DATAGRAMS_PER_WAKE 32
 #define ACCEPTS_PER_WAKE 16
-#define CONNECTIONS_MAX 64
 #define IDLE_SECONDS 10.0  /* without a whole query, or without the replies being taken (RFC 7766 section 6.2.3) */
 #define PAUSE_SECONDS 0.25 /* of accepting, when the process has no descriptor or memory left */
 #define PREFIX_LENGTH 2    /* of a message over TCP (RFC 1035 section 4.2.2) */
@@ -50,6 +50,7 @@ struct dns_server {
 	struct connection *oldest, *newest;
 	size_t n_connections;
 	struct ev_timer resume; /* runs while accepting is paused */
+	bool told;              /* that the names are used up */
 };
 
 static int set_flags(int fd)
@@ -150,6 +151,20 @@ static int connection_read(struct connection *c)
 	return 0;
 }
 
+static size_t answer(struct dns_server *server, const uint8_t *packet, size_t length, uint8_t ret[DNS_REPLY_MAX])
+{
+	size_t reply = dns_answer(server->names, packet, length, ret);
+
+	if (names_are_used_up(server->names) && !server->told) {
+		server->told = true;
+		log_line(LOG_LEVEL_WARN,
+			 "all %u synthetic addresses of this session are given out: "
+			 "names that have none cannot be resolved any more",
+			 NAMES_MAX);
+	}
+	return reply;
+}
+
 /* Answers the whole queries in `in` while there is room in `out`. Returns how many, or -EBADMSG for what has no answer.
  */
 static int connection_answer(struct connection *c)
@@ -165,7 +180,7 @@ static int connection_answer(struct connection *c)
 		if (c->in_used - at - PREFIX_LENGTH < length)
 			break;
 		at += PREFIX_LENGTH;
-		reply = dns_answer(c->server->names, c->in + at, length, c->out + c->out_used + PREFIX_LENGTH);
+		reply = answer(c->server, c->in + at, length, c->out + c->out_used + PREFIX_LENGTH);
 		if (reply == 0)
 			return -EBADMSG;
 		c->out[c->out_used] = (uint8_t)(reply >> 8);
@@ -252,7 +267,7 @@ int dns_server_adopt(struct dns_server *server, int fd)
 	c = malloc(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	if (server->n_connections == CONNECTIONS_MAX)
+	if (server->n_connections == DNS_CONNECTIONS_MAX)
 		connection_close(server->oldest);
 	c->server = server;
 	c->ended = false;
@@ -310,7 +325,7 @@ static void udp_event(struct ev_loop *loop, struct ev_io *io, int events)
 			return;
 		if (got < 0)
 			continue;
-		length = dns_answer(e->server->names, packet, (size_t)got, reply);
+		length = answer(e->server, packet, (size_t)got, reply);
 		/* A reply that cannot be sent is lost, as datagrams may be. */
 		if (length > 0)
 			(void)sendto(io->fd, reply, length, MSG_NOSIGNAL, (struct sockaddr *)&peer, peer_length);

@@ -7,6 +7,8 @@
 
 #include "policy/proxy/names.h"
 
+#define DNS_CONNECTIONS_MAX 64 /* over TCP; the one that has been idle longest goes first */
+
 struct dns_server;
 
 /* `loop` and `names` must outlive the server. Returns 0 or -ENOMEM. */

@@ -294,6 +294,35 @@ static enum exchange_result finish(struct exchange *exchange)
 	return EXCHANGE_RUNNING;
 }
 
+/*
+ * Octets that the client does not take are kept for so long and no longer. For octets that nobody sends there is no
+ * limit: the next event of a stream may be an hour away. An answer of the proxy's own keeps the time that it was given.
+ */
+static void limit_stall(struct exchange *exchange, bool moved)
+{
+	struct client *client = exchange->client;
+	bool local = exchange->state == EXCHANGE_LOCAL;
+
+	if (is_empty(&client->out)) {
+		if (!local)
+			client_expect(client, 0);
+	} else if (client->deadline == 0 || (moved && !local)) {
+		client->unacknowledged = SIZE_MAX;
+		client_expect(client, EXCHANGE_STALL_SECONDS);
+	}
+}
+
+bool exchange_is_read(struct exchange *exchange)
+{
+	struct client *client = exchange->client;
+	size_t before = client->unacknowledged;
+
+	if (is_empty(&client->out))
+		return false;
+	client->unacknowledged = stream_unacknowledged(&client->stream);
+	return client->unacknowledged < before;
+}
+
 static bool has_room(const struct buffer *buffer)
 {
 	return !buffer->data || BUFFER_SIZE - buffer_length(buffer) > 1024;
@@ -317,25 +346,24 @@ static void watch(struct exchange *exchange)
 
 enum exchange_result exchange_advance(struct exchange *exchange)
 {
-	enum exchange_result result = EXCHANGE_RUNNING;
+	enum exchange_result result;
+	bool moved = true;
+	int round;
 
-	int sent, received;
-
-	for (int round = 0; round < ROUNDS_MAX; round++) {
-		sent = pump_request(exchange);
-		received = sent == -ECONNRESET ? sent : pump_response(exchange);
+	for (round = 0; round < ROUNDS_MAX && moved; round++) {
+		int sent = pump_request(exchange);
+		int received = sent == -ECONNRESET ? sent : pump_response(exchange);
 
 		if (sent == -ECONNRESET || received == -ECONNRESET)
 			return EXCHANGE_ABORT;
 		result = finish(exchange);
 		if (result != EXCHANGE_RUNNING)
 			return result;
-		if (sent == -EAGAIN && received == -EAGAIN) {
-			watch(exchange);
-			return EXCHANGE_RUNNING;
-		}
+		moved = sent == 1 || received == 1;
 	}
 	watch(exchange);
-	stream_again(&exchange->client->stream);
+	limit_stall(exchange, moved || round > 1);
+	if (moved)
+		stream_again(&exchange->client->stream);
 	return EXCHANGE_RUNNING;
 }

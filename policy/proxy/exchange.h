@@ -66,5 +66,13 @@ struct exchange *exchange_new(struct client *client, int head_length);
 /* Accepts NULL. A connection to the server that is still held is aborted. */
 void exchange_free(struct exchange *exchange);
 
+#define EXCHANGE_STALL_SECONDS 300.0
+
+/*
+ * The time is over in which something should have moved (EXCHANGE_STALL_SECONDS, or what an answer of ours was given).
+ * Has the client taken octets since this was last asked, if only from the kernel's buffer, so that it can have more?
+ */
+bool exchange_is_read(struct exchange *exchange);
+
 /* Moves on what can be moved. */
 enum exchange_result exchange_advance(struct exchange *exchange);

@@ -7,8 +7,11 @@
 /* exchange_judge.c: reads and judges the head; ends in the state local, forwarding or resolving. */
 void exchange_begin(struct exchange *exchange, int head_length);
 
-/* exchange_judge.c: writes the entry in the record, once. `reason` NULL: allowed. */
-void exchange_audit(struct exchange *exchange, bool allowed, const char *rule, const char *reason);
+/*
+ * exchange_judge.c: writes the entry in the record, once. `reason` NULL: allowed. Returns 0, or -errno if the record is
+ * lost.
+ */
+int exchange_audit(struct exchange *exchange, bool allowed, const char *rule, const char *reason);
 
 /* exchange_reach.c: finds or makes a connection to the server, its address judged too. */
 void exchange_reach(struct exchange *exchange);
@@ -16,7 +19,10 @@ void exchange_reach(struct exchange *exchange);
 /* exchange_reply.c: the proxy answers with a text of its own; whatever was under way to the server is given up. */
 void exchange_reply(struct exchange *exchange, int status, const char *reason_phrase, const char *text, size_t length);
 
-/* exchange_reply.c: "TEXT\n" from a format, with the request's method and URL logged at warn. */
+/* exchange_reply.c: a line about the request, at warn, if the limit of its kind allows one. */
+void exchange_explain(struct exchange *exchange, enum diagnostic kind, const char *text);
+
+/* exchange_reply.c: "TEXT\n" from a format, logged as well. */
 void exchange_refuse(struct exchange *exchange, int status, const char *reason_phrase, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 

@@ -5,7 +5,6 @@
 
 #include "policy/proxy/exchange_internal.h"
 #include "policy/rules/host.h"
-#include "shared/log.h"
 
 /* Not the client's to set: they would let it pass for another session in the logs of a gateway behind us. */
 #define SESSION_HEADER "X-Coder-Agent-Firewall-Session-Id"
@@ -98,7 +97,7 @@ struct rule_request exchange_rule_request(const struct exchange *exchange, const
 	};
 }
 
-void exchange_audit(struct exchange *exchange, bool allowed, const char *rule, const char *reason)
+int exchange_audit(struct exchange *exchange, bool allowed, const char *rule, const char *reason)
 {
 	struct audit_record record = {
 		.allowed = allowed,
@@ -110,9 +109,9 @@ void exchange_audit(struct exchange *exchange, bool allowed, const char *rule, c
 	};
 
 	if (exchange->audited)
-		return;
+		return 0;
 	exchange->audited = true;
-	audit_request(exchange->session->audit, &record);
+	return audit_request(exchange->session->audit, &record);
 }
 
 static bool method_is(const struct http1_head *head, const char *name)
@@ -182,7 +181,7 @@ static void refuse_identity(struct exchange *exchange, const struct error *error
 	int length;
 
 	exchange_audit(exchange, false, NULL, "mismatch");
-	log_line(LOG_LEVEL_WARN, "%s %s: mismatch: %s", exchange->method, exchange->url, error->text);
+	exchange_explain(exchange, DIAGNOSTIC_MISMATCH, error->text);
 	length = snprintf(text, sizeof(text), "Boundary: this request does not name one host: %s.\n", error->text);
 	exchange->keep_client = false;
 	exchange_reply(exchange, 421, "Misdirected Request", text, (size_t)length);

@@ -30,6 +30,17 @@ static bool may_dial(struct exchange *exchange, const struct ip_address *address
 	return true;
 }
 
+/* Nothing leaves that is not on record. Returns false when the request has been refused for that. */
+static bool is_on_record(struct exchange *exchange)
+{
+	int status = exchange_audit(exchange, true, exchange->rule, NULL);
+
+	if (status < 0)
+		exchange_refuse(exchange, 503, "Service Unavailable",
+				"The request is not carried out: it cannot be put on record: %s.", strerror(-status));
+	return status == 0;
+}
+
 static void use(struct exchange *exchange, struct upstream *upstream);
 
 static void on_upstream(void *user)
@@ -88,12 +99,10 @@ static void judge_addresses(struct exchange *exchange, const struct ip_address *
 			first = decision;
 		}
 	}
-	if (n == 0) {
+	if (n == 0)
 		exchange_deny(exchange, &first, &addresses[0]);
-		return;
-	}
-	exchange_audit(exchange, true, exchange->rule, NULL);
-	dial(exchange, usable, n);
+	else if (is_on_record(exchange))
+		dial(exchange, usable, n);
 }
 
 static void on_resolved(void *user, int status, const struct ip_address *addresses, size_t n_addresses,
@@ -133,8 +142,10 @@ void exchange_reach(struct exchange *exchange)
 						  exchange->idempotent ? IDLE_ANY : IDLE_SAFE, is_usable, exchange);
 
 	if (upstream) {
-		exchange_audit(exchange, true, exchange->rule, NULL);
-		use(exchange, upstream);
+		if (is_on_record(exchange))
+			use(exchange, upstream);
+		else
+			upstream_keep(upstream);
 		return;
 	}
 	exchange->state = EXCHANGE_RESOLVING;

@@ -68,10 +68,26 @@ void exchange_reply(struct exchange *exchange, int status, const char *reason_ph
 		client_expect(exchange->client, DRAIN_SECONDS);
 }
 
-void exchange_refuse(struct exchange *exchange, int status, const char *reason_phrase, const char *format, ...)
+void exchange_explain(struct exchange *exchange, enum diagnostic kind, const char *text)
 {
 	const struct client *client = exchange->client;
-	char text[ERROR_TEXT_MAX + 16] = "Boundary: ";
+	const char *host = client->destination ? client->destination : client->literal;
+	char destination[HOST_NAME_MAX_LENGTH + 8];
+	const struct log_field fields[] = {
+		{ "method", exchange->method },
+		{ "url", exchange->url },
+		{ "destination", exchange->method ? NULL : destination },
+	};
+
+	if (!diagnostics_wants(&exchange->session->diagnostics, kind, LOG_LEVEL_WARN))
+		return;
+	snprintf(destination, sizeof(destination), "%s:%u", host, client->port);
+	log_event(LOG_LEVEL_WARN, text, fields, array_size(fields));
+}
+
+void exchange_refuse(struct exchange *exchange, int status, const char *reason_phrase, const char *format, ...)
+{
+	char text[ERROR_TEXT_MAX + 16] = "Boundary: ", line[ERROR_TEXT_MAX + 16];
 	size_t prefix = strlen(text);
 	va_list arguments;
 	int length;
@@ -80,12 +96,8 @@ void exchange_refuse(struct exchange *exchange, int status, const char *reason_p
 	length = vsnprintf(text + prefix, ERROR_TEXT_MAX, format, arguments);
 	va_end(arguments);
 	length = length < ERROR_TEXT_MAX ? length : ERROR_TEXT_MAX - 1;
-	if (exchange->method)
-		log_line(LOG_LEVEL_WARN, "%s %s: %d %s", exchange->method, exchange->url, status, text + prefix);
-	else
-		log_line(LOG_LEVEL_WARN, "request to %s port %u: %d %s",
-			 client->destination ? client->destination : client->literal, client->port, status,
-			 text + prefix);
+	snprintf(line, sizeof(line), "%d %s", status, text + prefix);
+	exchange_explain(exchange, status < 500 ? DIAGNOSTIC_REQUEST : DIAGNOSTIC_FAILURE, line);
 	text[prefix + (size_t)length] = '\n';
 	exchange_reply(exchange, status, reason_phrase, text, prefix + (size_t)length + 1);
 }

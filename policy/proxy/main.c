@@ -25,8 +25,7 @@
 #include "shared/proxy_protocol.h"
 #include "shared/wire.h"
 
-#define MAX_CLIENTS 4096
-#define DESCRIPTORS_BESIDES 64 /* resolver, DNS, standard ones … */
+#define DESCRIPTORS_BESIDES (UPSTREAM_IDLE_MAX + DNS_CONNECTIONS_MAX + 64) /* 64: standard ones, resolver, DNS … */
 
 static void on_launcher(struct ev_loop *loop, ev_io *io, int events)
 {
@@ -55,6 +54,9 @@ static int initial(struct error *e)
 	for (size_t i = 0; i < array_size(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	umask(077);
+	/* End of file says the same, but is not seen where a log that nobody reads holds us up. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return error_errno(e, errno, "cannot tie the process to the launcher");
 	if (fcntl(PROXY_SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0)
 		return error_set(e, EBADF,
 				 "boundary-proxy is started by boundary-launch, not by hand: descriptor 3 is missing");
@@ -132,7 +134,7 @@ static size_t clients_for(unsigned long descriptors)
 	if (descriptors < DESCRIPTORS_BESIDES + 16)
 		return 8;
 	descriptors = (descriptors - DESCRIPTORS_BESIDES) / 2;
-	return descriptors < MAX_CLIENTS ? descriptors : MAX_CLIENTS;
+	return descriptors < CLIENTS_MAX ? descriptors : CLIENTS_MAX;
 }
 
 static int confine(struct session *session, struct wire_message *message, struct error *e)
@@ -167,6 +169,7 @@ static int serve(struct session *session)
 	ev_io_init(&launcher, on_launcher, PROXY_SOCKET_FD, EV_READ);
 	launcher.data = &orderly;
 	ev_io_start(session->loop, &launcher);
+	log_wait_until(PROXY_SOCKET_FD);
 	ev_run(session->loop, 0);
 	ev_io_stop(session->loop, &launcher);
 	return orderly ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -1,7 +1,7 @@
 /*
  * Synthetic addresses: see names.h. A name's address is NAMES_NETWORK plus its place in an array, so that the way back
- * is an index; the way there is an open-addressing table of such places under a keyed hash, because the jail chooses
- * the names.
+ * is an index (place 0 is the network's own address and marks a free slot); the way there is an open-addressing table
+ * of such places under a keyed hash, because the jail chooses the names.
  */
 #include "policy/proxy/names.h"
 
@@ -13,7 +13,6 @@
 #include "shared/addresses.h"
 #include "shared/cleanup.h"
 
-#define PLACE_MAX 65534u /* 198.19.255.254; place 0 is the network's own address and marks a free slot of the table */
 #define TABLE_MIN 64u
 
 struct names {
@@ -106,7 +105,7 @@ int names_assign(struct names *names, const char *host, uint32_t *ret_address)
 		*ret_address = NAMES_NETWORK + names->table[slot];
 		return 0;
 	}
-	if (names->count == PLACE_MAX)
+	if (names->count == NAMES_MAX)
 		return -ENOSPC;
 	r = grow_table(names);
 	if (r == 0)
@@ -121,6 +120,11 @@ int names_assign(struct names *names, const char *host, uint32_t *ret_address)
 	names->table[slot] = (uint16_t)names->count;
 	*ret_address = NAMES_NETWORK + (uint32_t)names->count;
 	return 0;
+}
+
+bool names_are_used_up(const struct names *names)
+{
+	return names->count == NAMES_MAX;
 }
 
 const char *names_find(const struct names *names, uint32_t address)

@@ -3,7 +3,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#define NAMES_MAX 65534u /* 198.19.0.1 to 198.19.255.254; a name takes up to some 290 octets */
 
 struct names;
 
@@ -18,6 +21,9 @@ void names_free(struct names *names);
  * Returns 0; -ENOSPC when all addresses of the network are taken; -ENOMEM.
  */
 int names_assign(struct names *names, const char *host, uint32_t *ret_address);
+
+/* No address is left for a name that has none. */
+bool names_are_used_up(const struct names *names);
 
 /* The name that `address` (host byte order) stands for, owned by `names`; NULL if none. */
 const char *names_find(const struct names *names, uint32_t address);

@@ -23,6 +23,7 @@ int session_prepare(struct session *session, int system_ca, int extra_ca, struct
 	session->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	if (!session->loop)
 		return error_set(e, EIO, "cannot make an event loop: epoll(7) is not available");
+	diagnostics_start(&session->diagnostics, session->loop);
 	session->routes = routes_open(e);
 	if (session->routes < 0)
 		return session->routes;
@@ -42,6 +43,7 @@ void session_clear(struct session *session)
 {
 	if (session->loop)
 		client_stop(session);
+	diagnostics_end(&session->diagnostics);
 	upstream_pool_free(session->upstreams);
 	dns_server_free(session->dns);
 	resolver_free(session->resolver);

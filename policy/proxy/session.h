@@ -8,6 +8,7 @@
 #include "policy/audit/audit.h"
 #include "policy/proxy/buffer.h"
 #include "policy/proxy/ca.h"
+#include "policy/proxy/diagnostics.h"
 #include "policy/proxy/dns_server.h"
 #include "policy/proxy/http1.h"
 #include "policy/proxy/identity.h"
@@ -24,6 +25,7 @@ struct session {
 	struct rule_set *rules;
 	struct search_domains search;
 	struct audit *audit;
+	struct diagnostics diagnostics;
 	struct names *names;
 	struct dns_server *dns;
 	struct resolver *resolver;

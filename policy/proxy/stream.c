@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <openssl/err.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -210,6 +212,13 @@ void stream_again(struct stream *stream)
 		return;
 	ev_timer_set(&stream->again, 0, 0);
 	ev_timer_start(stream->loop, &stream->again);
+}
+
+size_t stream_unacknowledged(const struct stream *stream)
+{
+	int octets;
+
+	return ioctl(stream->fd, SIOCOUTQ, &octets) < 0 ? 0 : (size_t)octets;
 }
 
 bool stream_holds_input(const struct stream *stream)

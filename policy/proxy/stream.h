@@ -60,6 +60,9 @@ void stream_want(struct stream *stream, bool read, bool write);
 /* Calls `ready` in the next round, whatever happens. */
 void stream_again(struct stream *stream);
 
+/* How many of the octets written the peer's kernel has not acknowledged (tcp(7), SIOCOUTQ). */
+size_t stream_unacknowledged(const struct stream *stream);
+
 /* Octets have been decrypted or received by TLS and not yet read. */
 bool stream_holds_input(const struct stream *stream);
 

@@ -8,7 +8,6 @@
 #include "policy/proxy/upstream_internal.h"
 
 #define IDLE_SECONDS 60.0
-#define IDLE_MAX 512  /* idle connections of the session */
 #define HOSTS_MAX 512 /* entries kept for their TLS session alone */
 
 static struct upstream_host **bucket_of(struct upstream_pool *pool, const char *name, uint16_t port)
@@ -212,7 +211,7 @@ void upstream_keep(struct upstream *upstream)
 		ev_timer_start(pool->loop, &pool->sweep);
 	}
 	stream_want(&upstream->stream, true, false);
-	if (pool->n_idle > IDLE_MAX) {
+	if (pool->n_idle > UPSTREAM_IDLE_MAX) {
 		upstream = pool->oldest;
 		unlink_idle(upstream);
 		upstream_close(upstream, false);

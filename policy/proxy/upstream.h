@@ -14,6 +14,7 @@
 #include "policy/rules/address.h"
 
 #define UPSTREAM_ADDRESSES_MAX 16
+#define UPSTREAM_IDLE_MAX 128 /* idle connections of the session; the oldest go first */
 
 struct upstream_pool;
 struct upstream_host; /* scheme, host and port, with what is kept for them */

@@ -14,15 +14,17 @@ struct seen {
 	size_t n;
 	uint32_t last_number;
 	char last_url[64];
+	int status; /* what the sink returns */
 };
 
-static void remember(void *user, const struct audit_record *record)
+static int remember(void *user, const struct audit_record *record)
 {
 	struct seen *seen = user;
 
 	seen->n++;
 	seen->last_number = record->number;
 	strncpy(seen->last_url, record->url, sizeof(seen->last_url) - 1);
+	return seen->status;
 }
 
 static struct audit_record record_of(bool allowed)
@@ -70,6 +72,24 @@ START_TEST(sinks_are_limited)
 }
 END_TEST
 
+/* Every sink gets every record, and the first that loses one is heard. */
+START_TEST(a_lost_record_is_told)
+{
+	struct audit *audit;
+	struct seen one = { 0 }, two = { .status = -ENOSPC }, three = { .status = -EPIPE };
+	struct audit_record record = record_of(true);
+
+	ck_assert_int_eq(audit_new(&audit), 0);
+	ck_assert_int_eq(audit_add_sink(audit, remember, &one), 0);
+	ck_assert_int_eq(audit_request(audit, &record), 0);
+	ck_assert_int_eq(audit_add_sink(audit, remember, &two), 0);
+	ck_assert_int_eq(audit_add_sink(audit, remember, &three), 0);
+	ck_assert_int_eq(audit_request(audit, &record), -ENOSPC);
+	ck_assert_uint_eq(one.n + two.n + three.n, 4);
+	audit_free(audit);
+}
+END_TEST
+
 /* What the log sink writes for one record at `level`. */
 static const char *logged(enum log_level level, bool allowed, char text[1024])
 {
@@ -79,7 +99,7 @@ static const char *logged(enum log_level level, bool allowed, char text[1024])
 
 	ck_assert_int_ge(fd, 0);
 	log_open(fd, level, LOG_FORMAT_TEXT, "test");
-	audit_log_sink(NULL, &record);
+	ck_assert_int_eq(audit_log_sink(NULL, &record), 0);
 	length = pread(fd, text, 1023, 0);
 	ck_assert_int_ge(length, 0);
 	text[length] = '\0';
@@ -103,6 +123,35 @@ START_TEST(log_lines)
 }
 END_TEST
 
+/* The longest request there can be: one line, with everything that decides in it and the rest counted. */
+START_TEST(a_record_has_a_size)
+{
+	static char url[65536], rule[4096], text[LOG_LINE_MAX + 1];
+	struct audit_record record = record_of(false);
+	int pipes[2];
+	ssize_t length;
+
+	memset(url, 'u', sizeof(url) - 1);
+	memset(rule, 'r', sizeof(rule) - 1);
+	record.url = url;
+	record.rule = rule;
+	ck_assert_int_eq(pipe(pipes), 0);
+	log_open(pipes[1], LOG_LEVEL_WARN, LOG_FORMAT_TEXT, "test");
+	ck_assert_int_eq(audit_log_sink(NULL, &record), 0);
+	length = read(pipes[0], text, sizeof(text) - 1);
+	ck_assert_int_gt(length, 0);
+	text[length] = '\0';
+	ck_assert_ptr_eq(strchr(text, '\n'), text + length - 1);
+	for (const char *const *part =
+		     (const char *const[]){ " DENY method=GET url=uuu", " url_cut=", " host=a.example ", " rule=rrr",
+					    " rule_cut=", " reason=\"no rule matches\"\n", NULL };
+	     *part; part++)
+		ck_assert_msg(strstr(text, *part) != NULL, "no \"%s\" in %s", *part, text);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("audit");
@@ -112,7 +161,9 @@ int main(void)
 
 	tcase_add_test(tests, numbers_count_every_request_from_zero);
 	tcase_add_test(tests, sinks_are_limited);
+	tcase_add_test(tests, a_lost_record_is_told);
 	tcase_add_test(tests, log_lines);
+	tcase_add_test(tests, a_record_has_a_size);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include "policy/proxy/dns_server.h"
 #include "tests/unit/clock.h"
 #include "tests/unit/dns_packet.h"
+#include "tests/unit/log_capture.h"
 
 #define WAIT_TURNS 4000 /* of about half a millisecond */
 
@@ -424,6 +426,37 @@ START_TEST(adopted_connections)
 }
 END_TEST
 
+/* Once there is no address left, names that have one keep it, others get SERVFAIL, and the log says so: once. */
+START_TEST(names_used_up)
+{
+	int fd = bound(SOCK_DGRAM), peer = client(SOCK_DGRAM);
+	uint8_t reply[600];
+	struct packet p;
+	uint32_t given;
+	char host[32];
+
+	log_capture_begin(LOG_LEVEL_WARN);
+	ck_assert_int_eq(dns_server_add_udp(server, fd), 0);
+	for (unsigned i = 1; i < NAMES_MAX; i++) {
+		snprintf(host, sizeof(host), "n%u.example", i);
+		ck_assert_int_eq(names_assign(names, host, &given), 0);
+	}
+	for (unsigned id = 0; id < 6; id++) {
+		static const char *const hosts[] = { "n1.example", "last.example", "new.example" };
+
+		packet_query(&p, id, hosts[id % 3], 1);
+		send(peer, p.bytes, p.length, 0);
+		ck_assert_int_gt(wait_read(peer, reply, sizeof(reply)), 12);
+		ck_assert_uint_eq(packet_get_u16(reply, 0), id);
+		ck_assert_uint_eq(reply[3] & 0xf, id % 3 == 2 ? 2 : 0);
+		ck_assert_uint_eq(packet_get_u16(reply, 6), id % 3 == 2 ? 0 : 1);
+		ck_assert_uint_eq(log_captured_lines("WARN test: all 65534 synthetic addresses"), id > 0);
+	}
+	log_capture_end();
+	close(peer);
+}
+END_TEST
+
 START_TEST(bad_descriptors)
 {
 	ck_assert_int_eq(dns_server_adopt(server, -1), -EBADF);
@@ -454,6 +487,7 @@ int main(void)
 	tcase_add_test(tests, tcp_many_connections);
 	tcase_add_test(tests, tcp_without_descriptors);
 	tcase_add_test(tests, adopted_connections);
+	tcase_add_test(tests, names_used_up);
 	tcase_add_test(tests, bad_descriptors);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_NORMAL);

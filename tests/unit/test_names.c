@@ -67,8 +67,10 @@ START_TEST(all_addresses_then_no_more)
 	ck_assert_int_eq(names_new(&names), 0);
 	for (uint32_t i = 1; i <= 65534; i++) {
 		snprintf(host, sizeof(host), "n%u.example", i);
+		ck_assert(!names_are_used_up(names));
 		ck_assert_uint_eq(assign(names, host), NAMES_NETWORK + i);
 	}
+	ck_assert(names_are_used_up(names));
 	ck_assert_int_eq(names_assign(names, "one-more.example", &address), -ENOSPC);
 	ck_assert_uint_eq(address, 7);
 	for (uint32_t i = 1; i <= 65534; i++) {
