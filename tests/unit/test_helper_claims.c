@@ -463,7 +463,7 @@ int main(void)
 	tcase_add_loop_test(all, pool_in_use, 0, (int)array_size(uses));
 	tcase_add_test(all, pool_in_use_further_on);
 	tcase_add_loop_test(all, listed_by_nft, 0, 9);
-	tcase_set_timeout(all, 30);
+	tcase_set_timeout(all, 180);
 	suite_add_tcase(suite, all);
 	srunner_run_all(runner, CK_NORMAL);
 	failures = srunner_ntests_failed(runner);

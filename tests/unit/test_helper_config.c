@@ -285,6 +285,11 @@ static const char *const bad[] = {
 	"sessions-total = 5\r",
 	"\r",
 	"\v",
+	"# comment\r",
+	"sessions-total = 5 \r",
+	"sessions-total\r= 5",
+	"sessions-total = 5\f# comment",
+	"# \x1b[2J",
 	"; sessions-total = 5",
 	"[section]",
 	"sessions-total = 5 \\",
@@ -411,7 +416,6 @@ START_TEST(said_twice)
 }
 END_TEST
 
-/* A line holds 254 octets; none of more is taken for two. */
 /* Requirement: nothing is cut: what a longer line or file has further on counts, too. */
 START_TEST(long_line)
 {
@@ -526,6 +530,7 @@ static void add_as_root(Suite *suite)
 	tcase_add_loop_test(c, said_twice, 0, (int)array_size(twice));
 	tcase_add_test(c, long_line);
 	tcase_add_loop_test(c, binary, 0, (int)array_size(binaries));
+	tcase_set_timeout(c, 60);
 	suite_add_tcase(suite, c);
 }
 
@@ -538,6 +543,7 @@ int main(void)
 
 	make_directory();
 	add_as_root(suite);
+	tcase_set_timeout(others, 60);
 	suite_add_tcase(suite, others);
 	tcase_add_test(others, unreadable);
 	if (geteuid() == 0) {

@@ -74,7 +74,7 @@ static inline int jail(int flags, bool nested)
 		netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 		_exit(wire_send(pair[1], 1, NULL, 0, &netns, 1) < 0);
 	}
-	ck_assert_int_eq(wire_receive(pair[0], &message, 1, 5000), 0);
+	ck_assert_int_eq(wire_receive(pair[0], &message, 1, -1), 0);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	close(pair[0]);
 	close(pair[1]);

@@ -371,7 +371,7 @@ int main(void)
 	tcase_add_test(all, as_nft_makes_them);
 	tcase_add_loop_test(all, owned_rules, 0, 2);
 	tcase_add_test(all, stale_guard);
-	tcase_set_timeout(all, 20);
+	tcase_set_timeout(all, 180);
 	suite_add_tcase(suite, all);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

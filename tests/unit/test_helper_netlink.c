@@ -177,6 +177,7 @@ int main(void)
 	tcase_add_loop_test(all, socket_error, 0, 2);
 	tcase_add_loop_test(all, interrupted_dump, 0, 2);
 	tcase_add_loop_test(all, no_room, 0, 2);
+	tcase_set_timeout(all, 60);
 	suite_add_tcase(suite, all);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

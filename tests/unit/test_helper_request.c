@@ -470,6 +470,7 @@ int main(void)
 	tcase_add_loop_test(all, wrong_message, 0, COMBINATIONS);
 	tcase_add_loop_test(all, port_zero, 0, 2);
 	tcase_add_loop_test(all, descriptors_are_closed, 0, 2);
+	tcase_set_timeout(all, 60);
 	suite_add_tcase(suite, all);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

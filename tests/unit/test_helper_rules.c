@@ -397,6 +397,7 @@ int main(void)
 	tcase_add_test(all, counting);
 	tcase_add_test(all, counting_again);
 	tcase_add_test(all, counting_ends);
+	tcase_set_timeout(all, 60);
 	suite_add_tcase(suite, all);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
