@@ -59,7 +59,8 @@ static uint32_t find_interface(const struct netlink *n, uint32_t index, char ret
 
 /*
  * Claims the first index that neither a helper nor an interface has. A claim comes before its cable: one that is still
- * not claimed after it was seen is nobody's, and goes with its jail, if that is not kept. If many are, one goes now.
+ * not claimed after it was seen is nobody's, and goes with its jail, if that is not kept. If many are, one goes now,
+ * another one for each helper.
  */
 static int take_index(struct netlink *n, const struct config *config, struct cable *cable, struct helper_failed *failed)
 {
@@ -73,7 +74,7 @@ static int take_index(struct netlink *n, const struct config *config, struct cab
 		const uint32_t found = HAS(claims, i) ? 0 : find_interface(n, i, cable->names.host_interface);
 
 		cable->names.index = i;
-		if (found != 0 && orphans++ == 0) {
+		if (found != 0 && orphans++ == (uint32_t)getpid() % ORPHANS_MAX) {
 			orphan = i;
 			ifindex = found;
 		} else if (found == 0 && !HAS(claims, i)) {

@@ -154,7 +154,7 @@ int claims_count(struct netlink *n, const struct cable *cable, struct claims *re
 		netlink_message(n, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_DUMP, &header, sizeof(header));
 		r = netlink_send(n, n->netfilter, count_claim, ret);
 	}
-	return r == -EINTR ? 0 : r;
+	return r;
 }
 
 int guard_install(struct netlink *n, const struct cable *cable)

@@ -69,9 +69,9 @@ static void become_root(void)
 		write_text("/proc/self/uid_map", map);
 	}
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
-	ck_assert_int_eq(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount("none", "/", "", MS_REC | MS_PRIVATE, ""), 0);
 	write_text(group_path, "wheel:x:10:\nusers:x:100:a,b\n4242:x:77:\nlast:*:5:c");
-	ck_assert_int_eq(mount(group_path, "/etc/group", NULL, MS_BIND, NULL), 0);
+	ck_assert_int_eq(mount(group_path, "/etc/group", "", MS_BIND, ""), 0);
 }
 
 static int read_bytes(const void *bytes, size_t length)

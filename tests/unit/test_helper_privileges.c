@@ -110,6 +110,7 @@ static const struct {
 	{ SYS_getuid, UP },
 	{ SYS_getgid, UP },
 	{ SYS_getgroups, UP },
+	{ SYS_getpid, UP },
 	{ SYS_getppid, UP },
 	{ SYS_socket, UP },
 	{ SYS_ioctl, UP },
@@ -246,15 +247,21 @@ END_TEST
 
 #endif
 
-/* In every build the filter is there. */
+/* In every build the filter is there; but valgrind does not know the call that loads it. */
 START_TEST(filtered)
 {
+	int r;
+
 	ck_assert_uint_eq(status("Seccomp"), 0);
 	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	ck_assert_int_eq(privileges_confine(UP), 0);
+	r = privileges_confine(UP);
 #ifdef BOUNDARY_SANITIZED
-	ck_assert_uint_eq(status("Seccomp"), 2);
+	if (r == -ENOSYS)
+		puts("helper_privileges: 1 skipped, no seccomp(2) here");
+	else
+		ck_assert_uint_eq(status("Seccomp"), 2);
 #else
+	ck_assert_int_eq(r, 0);
 	_exit(prctl(PR_GET_SECCOMP) == 0); /* ends by the filter, as it should */
 #endif
 }
