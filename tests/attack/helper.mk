@@ -1,6 +1,8 @@
 # The programs that attack the helper as another user of the machine.
-helper_attacks := $(O)/tests/attack/helper_refuses $(O)/tests/attack/helper_setuid
+helper_attack_names := messages descriptors sockets exec limits signals races silence quota config cycles setuid
 
-helper_attack_common := tests/attack/helper_peer.c tests/attack/tap.c
-$(eval $(call program,tests/attack/helper_refuses,tests/attack/helper_refuses.c $(helper_attack_common),boundary))
-$(eval $(call program,tests/attack/helper_setuid,tests/attack/helper_setuid.c $(helper_attack_common),boundary))
+helper_attack_common := $(addprefix tests/attack/,helper_peer.c helper_jail.c helper_link.c helper_tables.c helper_conf.c \
+	helper_stage.c helper_scene.c helper_session.c tap.c)
+helper_attacks := $(helper_attack_names:%=$(O)/tests/attack/helper_%)
+$(foreach name,$(helper_attack_names), \
+	$(eval $(call program,tests/attack/helper_$(name),tests/attack/helper_$(name).c $(helper_attack_common),boundary)))

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,12 +18,32 @@
 #include <unistd.h>
 
 #include "shared/cleanup.h"
-#include "shared/wire.h"
 
-#define FDS_MAX 20
+static void place_third(int fd)
+{
+	if (fd < 0)
+		close(HELPER_SOCKET_FD);
+	else if (fd == HELPER_SOCKET_FD)
+		fcntl(fd, F_SETFD, 0);
+	else
+		dup2(fd, HELPER_SOCKET_FD);
+}
+
+static void become_helper(const char *path, const struct helper_start *how, int its_end)
+{
+	const char *const arguments[] = { path, NULL };
+
+	place_third(how->third != 0 ? how->third : its_end);
+	if (how->before_exec)
+		how->before_exec();
+	execve(path, (char *const *)(how->arguments ? how->arguments : arguments),
+	       how->environment ? (char *const *)how->environment : environ);
+	_exit(127);
+}
 
 struct helper_peer helper_start(const char *path, const struct helper_start *how)
 {
+	static const struct helper_start plain;
 	struct helper_peer peer = { .its_end = -1 };
 	int pair[2];
 
@@ -33,16 +52,8 @@ struct helper_peer helper_start(const char *path, const struct helper_start *how
 	peer.pid = fork();
 	if (peer.pid < 0)
 		err(2, "fork");
-	if (peer.pid == 0) {
-		if (how && how->before_exec)
-			how->before_exec(pair[1]);
-		if (pair[1] == HELPER_SOCKET_FD)
-			fcntl(pair[1], F_SETFD, 0);
-		else
-			dup2(pair[1], HELPER_SOCKET_FD);
-		execl(path, path, NULL);
-		_exit(127);
-	}
+	if (peer.pid == 0)
+		become_helper(path, how ? how : &plain, pair[1]);
 	peer.socket = pair[0];
 	if (how && how->keep_its_end)
 		peer.its_end = pair[1];
@@ -60,7 +71,7 @@ int helper_say(const struct helper_peer *peer, const struct helper_packet *packe
 	size_t header_size = sizeof(header), size = packet->size;
 	union {
 		struct cmsghdr header;
-		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+		char bytes[CMSG_SPACE(HELPER_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec parts[2];
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
@@ -105,18 +116,43 @@ struct helper_answer helper_hear(const struct helper_peer *peer, int timeout_ms)
 	return answer;
 }
 
+bool helper_answer_failed(const struct helper_answer *answer, enum helper_failure failure)
+{
+	return answer->type == HELPER_FAILED && answer->size == sizeof(answer->failed) &&
+	       answer->failed.failure == (uint32_t)failure;
+}
+
+struct helper_packet helper_request(enum helper_message type, const int *fd)
+{
+	static const struct helper_redirect ports = { 40001, 40002 };
+	struct helper_packet packet = { .type = (uint16_t)type };
+
+	if (type == HELPER_ATTACH) {
+		packet.fds = fd;
+		packet.n_fds = 1;
+	} else if (type == HELPER_REDIRECT) {
+		packet.payload = &ports;
+		packet.size = sizeof(ports);
+	}
+	return packet;
+}
+
+struct helper_answer helper_ask(const struct helper_peer *peer, enum helper_message type, int netns)
+{
+	const struct helper_packet packet = helper_request(type, &netns);
+
+	helper_say(peer, &packet);
+	return helper_hear(peer, HELPER_SOON_MS);
+}
+
 struct helper_answer helper_attach(const struct helper_peer *peer, int netns)
 {
-	helper_say(peer, &(struct helper_packet){ .type = HELPER_ATTACH, .fds = &netns, .n_fds = 1 });
-	return helper_hear(peer, 4000);
+	return helper_ask(peer, HELPER_ATTACH, netns);
 }
 
 struct helper_answer helper_redirect(const struct helper_peer *peer)
 {
-	const struct helper_redirect ports = { 40001, 40002 };
-
-	helper_say(peer, &(struct helper_packet){ .type = HELPER_REDIRECT, .payload = &ports, .size = sizeof(ports) });
-	return helper_hear(peer, 4000);
+	return helper_ask(peer, HELPER_REDIRECT, -1);
 }
 
 int helper_ended(struct helper_peer *peer, int timeout_ms)
@@ -132,6 +168,14 @@ int helper_ended(struct helper_peer *peer, int timeout_ms)
 	close_fd(&peer->socket);
 	close_fd(&peer->its_end);
 	return ended ? status : -1;
+}
+
+void helper_become(uid_t user)
+{
+	if (setgroups(0, NULL) < 0 || setresgid(user, user, user) < 0 || setresuid(user, user, user) < 0)
+		err(2, "becoming user %u", user);
+	/* Or the files of /proc/self would be root's. */
+	prctl(PR_SET_DUMPABLE, 1);
 }
 
 static void write_map(const char *path, unsigned int id)
@@ -159,30 +203,35 @@ void helper_enter(int flags)
 	write_map("/proc/self/gid_map", gid);
 }
 
-static void delete_eth0(void)
+static void become_jail(uid_t user, int outer_flags, int flags, int control, void (*live)(int control))
 {
-	struct {
-		struct nlmsghdr header;
-		struct ifinfomsg link;
-		struct rtattr name;
-		char text[8];
-	} request = {
-		.header = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_DELLINK, .nlmsg_flags = NLM_F_REQUEST },
-		.name = { .rta_len = RTA_LENGTH(5), .rta_type = IFLA_IFNAME },
-		.text = "eth0"
-	};
-	_cleanup_fd_ int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	int netns;
+	char byte;
 
-	if (send(netlink, &request, sizeof(request), 0) < 0)
-		err(2, "RTM_DELLINK");
+	/* Nothing of what its maker has open is to live as long as it does. */
+	control = dup2(control, STDERR_FILENO + 1);
+	close_range((unsigned int)control + 1, ~0u, 0);
+	if (user != 0)
+		helper_become(user);
+	if (outer_flags)
+		helper_enter(outer_flags);
+	helper_enter(flags);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	wire_send(control, 1, NULL, 0, &netns, 1);
+	close(netns);
+	if (live)
+		live(control);
+	else
+		(void)!recv(control, &byte, 1, 0);
+	_exit(0);
 }
 
-struct helper_jail helper_jail_new(uid_t user, int outer_flags, int flags)
+struct helper_jail helper_jail_start(uid_t user, int outer_flags, int flags, void (*live)(int control))
 {
 	static struct wire_message message;
 	struct helper_jail jail;
-	int pair[2], netns;
-	char byte;
+	int pair[2];
 
 	if (wire_pair(pair) < 0)
 		err(2, "socketpair");
@@ -191,48 +240,28 @@ struct helper_jail helper_jail_new(uid_t user, int outer_flags, int flags)
 		err(2, "fork");
 	if (jail.pid == 0) {
 		close(pair[0]);
-		if (user != 0)
-			helper_become(user);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (outer_flags)
-			helper_enter(outer_flags);
-		helper_enter(flags);
-		netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-		wire_send(pair[1], 1, NULL, 0, &netns, 1);
-		close(netns);
-		while (recv(pair[1], &byte, 1, 0) == 1) {
-			delete_eth0();
-			send(pair[1], &byte, 1, 0);
-		}
-		_exit(0);
+		become_jail(user, outer_flags, flags, pair[1], live);
 	}
 	close(pair[1]);
-	if (wire_receive(pair[0], &message, 1, 5000) < 0 || message.n_fds != 1)
+	if (wire_receive(pair[0], &message, 1, HELPER_SOON_MS) < 0 || message.n_fds != 1)
 		errx(2, "no jail could be made: are user namespaces off?");
 	jail.netns = message.fds[0];
 	jail.control = pair[0];
 	return jail;
 }
 
-int helper_jail_cut(const struct helper_jail *jail)
+struct helper_jail helper_jail_new(uid_t user, int outer_flags, int flags)
 {
-	char byte = 0;
-
-	return send(jail->control, &byte, 1, 0) == 1 && recv(jail->control, &byte, 1, 0) == 1 ? 0 : -1;
+	return helper_jail_start(user, outer_flags, flags, NULL);
 }
 
 void helper_jail_end(struct helper_jail *jail)
 {
 	close_fd(&jail->control);
 	close_fd(&jail->netns);
+	if (jail->pid <= 0)
+		return;
 	kill(jail->pid, SIGKILL);
 	waitpid(jail->pid, NULL, 0);
-}
-
-void helper_become(uid_t user)
-{
-	if (setgroups(0, NULL) < 0 || setresgid(user, user, user) < 0 || setresuid(user, user, user) < 0)
-		err(2, "becoming user %u", user);
-	/* Or the files of /proc/self would be root's. */
-	prctl(PR_SET_DUMPABLE, 1);
+	jail->pid = 0;
 }

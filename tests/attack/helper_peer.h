@@ -1,4 +1,4 @@
-/* What the attacks on the helper share: starting it, saying anything to it, hearing what it answers; jails to offer. */
+/* What the attacks on the helper share: starting it, saying anything to it, hearing what it answers. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,6 +7,13 @@
 #include <sys/types.h>
 
 #include "shared/helper_protocol.h"
+#include "shared/wire.h"
+
+/* The kernel's limit of descriptors in a packet (SCM_MAX_FD, net/scm.h). */
+#define HELPER_FDS_MAX 253
+
+/* Longer than anything takes that is not kept waiting, on a machine that is busy. */
+#define HELPER_SOON_MS 20000
 
 /* A helper that was started, and our end of its socket. */
 struct helper_peer {
@@ -17,8 +24,11 @@ struct helper_peer {
 
 /* How to start it: with all zero, as boundary-launch does. */
 struct helper_start {
-	void (*before_exec)(int its_end); /* called in the child; may be NULL */
+	void (*before_exec)(void); /* called last, in the child, which has descriptor 3; may be NULL */
 	bool keep_its_end;
+	int third;                      /* descriptor 3 instead of the socket; < 0: none; 0: the socket */
+	const char *const *arguments;   /* NULL: its path and nothing else */
+	const char *const *environment; /* NULL: ours */
 };
 
 /* Starts the helper at `path`. Exits with a message if that is impossible: no attack can be tried then. */
@@ -53,7 +63,17 @@ struct helper_answer {
 /* Waits at most `timeout_ms` for the next answer. */
 struct helper_answer helper_hear(const struct helper_peer *peer, int timeout_ms);
 
-/* Sends ATTACH with this network namespace, or REDIRECT to two ports, and waits for the answer. */
+/* True if it is HELPER_FAILED, whole, with this failure. */
+bool helper_answer_failed(const struct helper_answer *answer, enum helper_failure failure);
+
+/* What to send for each request, as it has to be; of `fd` the address is kept. Ports of the redirect are 40001, 40002.
+ */
+struct helper_packet helper_request(enum helper_message type, const int *fd);
+
+/* Sends a request as it has to be and waits for the answer. `netns` is for HELPER_ATTACH. */
+struct helper_answer helper_ask(const struct helper_peer *peer, enum helper_message type, int netns);
+
+/* The same for the first two. */
 struct helper_answer helper_attach(const struct helper_peer *peer, int netns);
 struct helper_answer helper_redirect(const struct helper_peer *peer);
 
@@ -63,11 +83,17 @@ struct helper_answer helper_redirect(const struct helper_peer *peer);
  */
 int helper_ended(struct helper_peer *peer, int timeout_ms);
 
-/* A jail to offer: a process in namespaces of its own. */
+/* Becomes this user for good, with no other group and no capability, dumpable. Exits with a message if it cannot. */
+void helper_become(uid_t user);
+
+/* Enters new namespaces, with flags of unshare(2); ids are mapped to themselves. Exits with a message if it cannot. */
+void helper_enter(int flags);
+
+/* A jail to offer to the helper: a process in namespaces of its own. */
 struct helper_jail {
 	pid_t pid;
 	int netns;   /* of the process */
-	int control; /* a byte makes it delete its eth0 and answer with a byte */
+	int control; /* a socket; at its end of file the process ends */
 };
 
 /*
@@ -76,14 +102,8 @@ struct helper_jail {
  */
 struct helper_jail helper_jail_new(uid_t user, int outer_flags, int flags);
 
-/* Enters new namespaces, with flags of unshare(2); ids are mapped to themselves. Exits with a message if it cannot. */
-void helper_enter(int flags);
+/* The same, of a process that does something meanwhile: until `live` returns. */
+struct helper_jail helper_jail_start(uid_t user, int outer_flags, int flags, void (*live)(int control));
 
-/* Deletes eth0 inside the jail. Returns 0 or -1. */
-int helper_jail_cut(const struct helper_jail *jail);
-
-/* Kills the process, and with it, when nobody else holds them, its namespaces. */
+/* Kills the process, and with it, when nobody else holds them, its namespaces. Closes what is open; may come twice. */
 void helper_jail_end(struct helper_jail *jail);
-
-/* Becomes this user for good, with no other group and no capability, dumpable. Exits with a message if it cannot. */
-void helper_become(uid_t user);

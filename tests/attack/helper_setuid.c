@@ -4,25 +4,19 @@
  * the end, and becomes an ordinary user; else HELPER as it is installed.
  */
 #include <err.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
-#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "shared/cleanup.h"
-#include "tests/attack/helper_peer.h"
-#include "tests/attack/tap.h"
-
-#define ATTACKER 64901
+#include "tests/attack/helper_scene.h"
 
 /* The value of one field of /proc/PID/status (proc(5)), blanks as they are; empty if there is none. */
 static void read_status(pid_t pid, const char *field, char *ret, size_t size)
@@ -72,22 +66,21 @@ static void check_identity(pid_t pid, const char *when, bool bounded)
 
 static void check_session(const char *helper, bool bounded)
 {
-	struct helper_jail jail = helper_jail_new(0, 0, CLONE_NEWUSER | CLONE_NEWNET);
+	struct helper_jail jail = helper_jail_plain();
 	struct helper_peer peer = helper_start(helper, NULL);
-	struct helper_answer answer = helper_attach(&peer, jail.netns);
+	struct helper_answer answer = helper_ask(&peer, HELPER_ATTACH, jail.netns);
 	int status;
 
 	tap_check(answer.type == (HELPER_ATTACH | HELPER_REPLY), "ATTACH", "answer %d, failure %u, errno %d",
 		  answer.type, answer.failed.failure, answer.failed.code);
 	check_identity(peer.pid, "when attached", bounded);
-	answer = helper_redirect(&peer);
+	answer = helper_ask(&peer, HELPER_REDIRECT, -1);
 	tap_check(answer.type == (HELPER_REDIRECT | HELPER_REPLY), "REDIRECT", "answer %d, failure %u, errno %d",
 		  answer.type, answer.failed.failure, answer.failed.code);
 	check_identity(peer.pid, "when serving", bounded);
 	check_field(peer.pid, "when serving", "Seccomp", "2");
-	helper_say(&peer, &(struct helper_packet){ .type = HELPER_DETACH });
-	answer = helper_hear(&peer, 3000);
-	status = helper_ended(&peer, 3000);
+	answer = helper_ask(&peer, HELPER_DETACH, -1);
+	status = helper_ended(&peer, HELPER_SOON_MS);
 	tap_check(answer.type == (HELPER_DETACH | HELPER_REPLY) && status == 0, "DETACH", "answer %d, status %#x",
 		  answer.type, (unsigned int)status);
 	helper_jail_end(&jail);
@@ -122,7 +115,7 @@ int main(int argc, char **argv)
 	copy_setuid(argv[1], copy);
 	pid = fork();
 	if (pid == 0) {
-		helper_become(ATTACKER);
+		helper_become(SCENE_ATTACKER);
 		check_session(copy, true);
 		_exit(tap_end());
 	}
