@@ -17,7 +17,8 @@ def refused(w, argv, *texts, **kwargs):
     """boundary-launch with exactly these arguments ends with 125 before anything is started, and says why."""
     result = launch(w, argv, **kwargs).expect(125, err=list(texts))
     check(result.out == "", f"stdout: {result.out!r}")
-    check(not w.leftovers(), f"left: {w.leftovers()}")
+    left = w.settle()
+    check(not left, f"left: {left}")
     return result
 
 
