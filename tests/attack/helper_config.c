@@ -3,12 +3,14 @@
  * or that the helper cannot read, or cannot understand, or that its caller hides from it. Root writes it: without him
  * all is skipped.
  */
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -170,10 +172,10 @@ static void groups(void)
 	report(helper_answer_failed(&answer, HELPER_FAILURE_GROUP), "a user who is not in the group", &answer);
 	got = conf_sessions_of(SCENE_VICTIM, 1);
 	report(helper_answer_failed(&got.last, HELPER_FAILURE_GROUP), "another, too", &got.last);
-	got = conf_sessions_of(0, 1);
-	report(got.n == 1, "root is served whatever the group is", &got.last);
 	snprintf(text, sizeof(text), "allowed-group = %u\n", SCENE_ATTACKER);
 	conf_set(text);
+	got = conf_sessions_of(0, 1);
+	report(got.n == 1, "root is served whatever the group is", &got.last);
 	answer = attach(NULL);
 	report(attached(&answer, false), "the user who is", &answer);
 	got = conf_sessions_of(SCENE_VICTIM, 1);
@@ -211,6 +213,11 @@ static void limit(void)
 	setrlimit((__rlimit_resource_t)resource, &(struct rlimit){ amount, amount });
 }
 
+static void limit_softly(void)
+{
+	setrlimit((__rlimit_resource_t)resource, &(struct rlimit){ amount, RLIM_INFINITY });
+}
+
 /* What it cannot open, or has no memory for, it does not take for missing. */
 static void starve(const char *what, int which, rlim_t least, rlim_t most, rlim_t step)
 {
@@ -230,6 +237,46 @@ static void starve(const char *what, int which, rlim_t least, rlim_t most, rlim_
 	snprintf(title, sizeof(title), "kept from reading it by %s (%u tried)", what, tried);
 	scene_check(served == 0 && refused > 0, title, "served %u times; refused for the group %u times", served,
 		    refused);
+}
+
+/* Asleep, or ended: where a helper that was just started comes to when it has read the file (proc(5)). */
+static bool waits(pid_t pid)
+{
+	char path[64], text[256] = "";
+	_cleanup_file_ FILE *file = NULL;
+	const char *state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (!file || !fgets(text, sizeof(text), file))
+		return true;
+	state = strrchr(text, ')');
+	return state && (state[2] == 'S' || state[2] == 'Z') && strstr(text, "helper");
+}
+
+/* Short of memory only while it reads: whoever has taken it gives it back before the first request. */
+static void starve_and_feed(void)
+{
+	const struct rlimit enough = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct helper_start how = { .before_exec = limit_softly };
+	unsigned int served = 0, tried = 0;
+
+	resource = RLIMIT_DATA;
+	conf_set(CLOSED);
+	for (amount = 0; amount <= 1024 * KIB; amount += 16 * KIB, tried++) {
+		struct helper_peer peer = helper_start(scene->helper, &how);
+		struct helper_answer answer;
+
+		for (int i = 0; i < 2000 && !waits(peer.pid); i++)
+			poll(NULL, 0, 1);
+		syscall(SYS_prlimit64, peer.pid, RLIMIT_DATA, &enough, NULL);
+		answer = helper_ask(&peer, HELPER_ATTACH, scene->jails[0].netns);
+		served += answer.type == (HELPER_ATTACH | HELPER_REPLY);
+		close_fd(&peer.socket);
+		helper_ended(&peer, HELPER_SOON_MS);
+	}
+	scene_check(served == 0, "kept from reading it by its data, which it has again for the request",
+		    "served %u times of %u", served, tried);
 }
 
 /* One of his own over it, in a mount namespace of his: where he may mount, the helper's capability is worth nothing. */
@@ -258,6 +305,7 @@ static void hide(void)
 		starve("its address space", RLIMIT_AS, 2048 * KIB, 5 * 1024 * KIB, 64 * KIB);
 		starve("its data", RLIMIT_DATA, 0, 1024 * KIB, 32 * KIB);
 		starve("its stack", RLIMIT_STACK, 0, 256 * KIB, 8 * KIB);
+		starve_and_feed();
 	}
 	conf_set(CLOSED);
 	answer = attach(&(struct helper_start){ .before_exec = mount_own });

@@ -183,11 +183,11 @@ static void foreign_namespaces(void)
 	helper_jail_end(&nested);
 	helper_jail_end(&jailed);
 	named_namespace();
-	errno = ENOENT;
-	if (scene->pid)
+	if (scene->pid) {
 		snprintf(path, sizeof(path), "/proc/%s/ns/net", scene->pid);
-	refuse("the jail of the process given, if it can be opened", HELPER_FAILURE_FOREIGN_NETNS,
-	       scene->pid ? open_read(path) : -1);
+		refuse("the jail of the process given, if it can be opened", HELPER_FAILURE_FOREIGN_NETNS,
+		       open_read(path));
+	}
 	errno = EPERM; /* what the reason to skip these is, without root */
 	refuse("network namespace of another user's jail", HELPER_FAILURE_FOREIGN_NETNS, dup(scene->netns_of_victim));
 	errno = EPERM;

@@ -69,16 +69,22 @@ static void check_session(const char *helper, bool bounded)
 	struct helper_jail jail = helper_jail_plain();
 	struct helper_peer peer = helper_start(helper, NULL);
 	struct helper_answer answer = helper_ask(&peer, HELPER_ATTACH, jail.netns);
+	char before[16], filters[16];
 	int status;
 
 	tap_check(answer.type == (HELPER_ATTACH | HELPER_REPLY), "ATTACH", "answer %d, failure %u, errno %d",
 		  answer.type, answer.failed.failure, answer.failed.code);
 	check_identity(peer.pid, "when attached", bounded);
+	check_field(peer.pid, "when attached", "Seccomp", "2");
+	read_status(peer.pid, "Seccomp_filters", before, sizeof(before));
 	answer = helper_ask(&peer, HELPER_REDIRECT, -1);
 	tap_check(answer.type == (HELPER_REDIRECT | HELPER_REPLY), "REDIRECT", "answer %d, failure %u, errno %d",
 		  answer.type, answer.failed.failure, answer.failed.code);
 	check_identity(peer.pid, "when serving", bounded);
 	check_field(peer.pid, "when serving", "Seccomp", "2");
+	read_status(peer.pid, "Seccomp_filters", filters, sizeof(filters));
+	tap_check(atoi(filters) > atoi(before), "a stricter filter when serving than when attached", "%s, %s before",
+		  filters, before);
 	answer = helper_ask(&peer, HELPER_DETACH, -1);
 	status = helper_ended(&peer, HELPER_SOON_MS);
 	tap_check(answer.type == (HELPER_DETACH | HELPER_REPLY) && status == 0, "DETACH", "answer %d, status %#x",

@@ -1,10 +1,12 @@
 """What the command holds and cannot do, and what of it gets out: nothing."""
 
+import concurrent.futures
 import json
 import re
 import subprocess
 import time
 
+import instrumented
 import system
 from capture import PROXY_TO_ORIGIN, Capture
 from jail import API, jail, shell, start
@@ -122,6 +124,12 @@ def report_tap(w, report, name, run, seconds):
         report.add(FAILED, f"{name}: runs to its end", seconds, f"exit {run.code}, {len(lines)} results", run.out + run.err)
 
 
+# As root each is on a host of its own, so that several run at the same time: they mostly wait for the kernel. The longest alone
+# takes two minutes on two cores that have other things to do.
+HELPER_ATTACKS_AT_ONCE = 3
+HELPER_ATTACK_TIMEOUT = 600
+
+
 def run_attacks(w, report, prefix, wanted):
     """Called by tests/run: not test functions, because each line of a program counts as one test."""
     for program in attack_programs(w, "jail_"):
@@ -129,11 +137,11 @@ def run_attacks(w, report, prefix, wanted):
             name = f"{prefix}/attack/{program.name}" + (":root" if identity == "root" else "")
             if wanted(name):
                 one_attack(w, report, name, identity, lambda p=program: attack_in_jail(w, p))
-    for program in attack_programs(w, "helper_"):
-        for identity, attacker in (("user", w.other), ("root", w.root)):
-            name = f"{prefix}/attack/{program.name}" + (":root" if identity == "root" else "")
-            if wanted(name):
-                one_attack(w, report, name, "user", lambda p=program, a=attacker: attack_on_helper(w, p, a))
+    for suffix, attack, at_once in (("", attack_on_helper_as_user, 1), (":root", attack_on_helper_as_root, HELPER_ATTACKS_AT_ONCE)):
+        programs = {f"{prefix}/attack/{p.name}{suffix}": p for p in attack_programs(w, "helper_")}
+        programs = {name: program for name, program in programs.items() if wanted(name)}
+        if programs:
+            attacks_on_helper(w, report, programs, attack, at_once)
 
 
 def one_attack(w, report, name, identity, attack):
@@ -164,14 +172,43 @@ def attack_environment(_world):
             "BOUNDARY_ATTACK_BANNER": "HOST SERVICE", "BOUNDARY_ATTACK_ABSTRACT": "boundary-host-service"}
 
 
-def attack_on_helper(w, program, attacker):
-    """As another user than the one whose jail stands beside it; as root the program makes users of its own."""
-    session = start(w, ["sh", "-c", "echo ready; sleep 60"], API)
+def attacks_on_helper(w, report, programs, attack, at_once):
+    """All of them beside one session of another user's; what they leave is nobody's in particular."""
+    w.begin_test("user")
+    session = start(w, ["sh", "-c", "echo ready; sleep 3600"], API)
     session.wait_line("ready")
     victim = session.jail_init()
-    done = w.run_in([program, w.helper, str(victim)], user=attacker, timeout=60)
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        running = {name: pool.submit(timed, attack, w, program, victim) for name, program in programs.items()}
+        for name, outcome in running.items():
+            try:
+                result, seconds = outcome.result()
+                report_tap(w, report, name, result, seconds)
+            except Exception as error:
+                report.add(FAILED, name, 0, f"{type(error).__name__}: {error}")
     session.kill(15)
     session.finish()
+    for text in w.end_test(()):
+        report.add(FAILED, f"{name} and those before: leave nothing", 0, text)
+
+
+def timed(function, *arguments):
+    started = time.monotonic()
+    result = function(*arguments)
+    return result, time.monotonic() - started
+
+
+def attack_on_helper_as_user(w, program, victim):
+    """Another one than the one whose jail stands beside it."""
+    return attack_outcome(w, w.run_in([program, w.helper, victim], user=w.other, timeout=HELPER_ATTACK_TIMEOUT))
+
+
+def attack_on_helper_as_root(w, program, _victim):
+    """The program makes users and a host of its own. Its processes are alone, and end with it."""
+    return attack_outcome(w, w.run_in([*instrumented.ALONE, program, w.helper], user=w.root, timeout=HELPER_ATTACK_TIMEOUT))
+
+
+def attack_outcome(w, done):
     w.note(done.stdout + done.stderr)
 
     class Outcome:
