@@ -2,6 +2,7 @@
 #include "shared/netlink.h"
 
 #include <errno.h>
+#include <netlink/netlink.h>
 #include <sys/socket.h>
 
 #include "shared/cleanup.h"
@@ -11,6 +12,7 @@
 
 int netlink_allocate(struct netlink *n)
 {
+	nl_debug = 0; /* libnl took it from NLDBG of the environment before main(), and would write to stderr */
 	n->request = nlmsg_alloc_size(REQUEST_SIZE);
 	return n->request ? 0 : -ENOMEM;
 }

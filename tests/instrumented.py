@@ -68,7 +68,7 @@ def call(argv, seconds, environment=None):
     started = time.monotonic()
     try:
         done = subprocess.run(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              env={**os.environ, **(environment or {})}, timeout=seconds, check=False)
+                              env={**os.environ, **(environment or {})}, timeout=seconds, check=False, start_new_session=True)
         code, output = done.returncode, done.stdout
     except subprocess.TimeoutExpired as error:
         code, output = -1, (error.stdout or b"") + f"\nstill running after {seconds} s".encode()
