@@ -85,7 +85,8 @@ static bool read_line(struct config *c, const char *line, unsigned int *seen)
 int config_read(const char *path, struct config *ret, struct helper_failed *failed)
 {
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char text[8192], *next = text, *line;
+	static char text[8192];
+	char *next = text, *line;
 	unsigned int seen = 0;
 	ssize_t length;
 	struct stat st;
