@@ -19,6 +19,7 @@ static int sanitise(void)
 {
 	int r = process_fill_stdio() ?: process_close_from(HELPER_SOCKET_FD + 1) ?: privileges_reduce();
 
+	process_reserve_stack();
 	process_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
@@ -34,10 +35,8 @@ int main(int argc, char **argv)
 	int r = sanitise(), type = 0;
 	socklen_t length = sizeof(type);
 
-	if (r == 0 && argc == 2 && strcmp(argv[1], "--version") == 0) {
-		puts("boundary-helper " BOUNDARY_VERSION);
-		return EXIT_SUCCESS;
-	}
+	if (r == 0 && argc == 2 && strcmp(argv[1], "--version") == 0)
+		return puts("boundary-helper " BOUNDARY_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (getsockopt(HELPER_SOCKET_FD, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_SEQPACKET) {
 		fputs("boundary-helper: boundary-launch starts this program; by itself it does nothing\n", stderr);
 		return 125; /* our own failure, boundary-launch(1) */

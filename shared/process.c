@@ -61,3 +61,12 @@ int process_hide_memory(void)
 		return -errno;
 	return 0;
 }
+
+/* The frame must end before the caller goes on: its room is what is reserved. */
+__attribute__((noinline)) void process_reserve_stack(void)
+{
+	volatile char room[64 * 1024];
+
+	/* At its lower end: the kernel makes the stack reach an address that is touched (mmap(2), MAP_GROWSDOWN). */
+	room[0] = 0;
+}

@@ -22,3 +22,10 @@ void process_reset_signals(void);
 /* No core dumps and not dumpable: no ptrace, no /proc/PID/mem by the same user (prctl(2), core(5)). Returns 0 or
  * -errno. */
 int process_hide_memory(void);
+
+/*
+ * Makes the stack as deep as a process of ours ever needs it, 64 KiB below the caller's frame. Where RLIMIT_STACK
+ * (setrlimit(2)), which is the caller's to set, does not allow that, the kernel ends the process here, by SIGSEGV, while
+ * it has nothing to lose.
+ */
+void process_reserve_stack(void);

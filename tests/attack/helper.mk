@@ -1,5 +1,5 @@
-# The programs that attack the helper as another user of the machine. Not yet among them: helper_limits, see README.md.
-helper_attack_names := messages descriptors sockets exec signals races silence quota config cycles setuid
+# The programs that attack the helper as another user of the machine.
+helper_attack_names := messages descriptors sockets exec limits signals races silence quota config cycles setuid
 
 helper_attack_common := $(addprefix tests/attack/,helper_peer.c helper_jail.c helper_link.c helper_tables.c helper_conf.c \
 	helper_stage.c helper_scene.c helper_session.c tap.c)
