@@ -58,36 +58,32 @@ static uint32_t find_interface(const struct netlink *n, uint32_t index, char ret
 }
 
 /*
- * Claims the first index that neither a helper nor an interface has. A claim comes before its cable: one that is still
- * not claimed after it was seen is nobody's, and goes with its jail, if that is not kept. If many are, one goes now,
- * another one for each helper.
+ * Claims the first index that neither a helper nor an interface has. A claim comes before its cable: one that is not
+ * claimed is nobody's, and goes with its jail, if that is not kept. If many are, the next of them is the one to claim.
+ * Whatever has the name of a claimed index is ours to delete, also what a helper that was killed left there just now.
  */
 static int take_index(struct netlink *n, const struct config *config, struct cable *cable, struct helper_failed *failed)
 {
 	static struct claims claims;
-	uint32_t orphans = 0, orphan = 0, ifindex = 0;
+	struct helper_attached *names = &cable->names;
+	uint32_t orphans = 0;
 	int r;
 
 	failed->failure = HELPER_FAILURE_GUARD;
 	r = claims_count(n, cable, &claims) ?: -EEXIST;
 	for (uint32_t i = 0; (r == -EEXIST || r == -EPERM) && i < config->indexes; i++) {
-		const uint32_t found = HAS(claims, i) ? 0 : find_interface(n, i, cable->names.host_interface);
-
-		cable->names.index = i;
-		if (found != 0 && orphans++ == (uint32_t)getpid() % ORPHANS_MAX) {
-			orphan = i;
-			ifindex = found;
-		} else if (found == 0 && !HAS(claims, i)) {
+		names->index = i;
+		if (!HAS(claims, i) && (!find_interface(n, i, names->host_interface) || orphans++ >= ORPHANS_MAX))
 			r = claim_make(n, cable);
-		}
 	}
 	if (r == -EEXIST || r == -EPERM)
 		*failed = (struct helper_failed){ HELPER_FAILURE_NO_FREE_INDEX, 0, config->indexes };
-	r = r ?: claims_count(n, cable, &claims);
 	if (r < 0)
 		return r;
-	if (orphans > ORPHANS_MAX && !HAS(claims, orphan))
-		(void)cable_set(n, ifindex, CABLE_GONE);
+	names->host_ifindex = find_interface(n, names->index, names->host_interface);
+	r = claims_count(n, cable, &claims);
+	if (r < 0)
+		return r;
 	if (claims.of_user > config->per_user)
 		*failed = (struct helper_failed){ HELPER_FAILURE_USER_SESSIONS, 0, config->per_user };
 	else if (claims.of_all > config->in_total)
@@ -189,10 +185,9 @@ int cable_create(struct netlink *n, const struct config *config, int netns, stru
 	names->host_address = config->pool + 2 * names->index;
 	names->jail_address = names->host_address + 1;
 	failed->failure = HELPER_FAILURE_LINK;
-	r = create_pair(n, netns, names);
-	/* As long as the index is claimed the name is ours, also if only the answer was lost. */
-	if (r != -EEXIST)
-		names->host_ifindex = find_interface(n, names->index, names->host_interface);
+	r = names->host_ifindex != 0 ? cable_set(n, names->host_ifindex, CABLE_GONE) : 0;
+	r = r ?: create_pair(n, netns, names);
+	names->host_ifindex = find_interface(n, names->index, names->host_interface); /* if only the answer is lost, too */
 	if (r < 0)
 		return r;
 	/* Not earlier: now the kernel has removed the routes of the one that had this name before. */

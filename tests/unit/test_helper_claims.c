@@ -299,13 +299,19 @@ static bool exists(uint32_t index)
 	return if_nametoindex(name) != 0;
 }
 
-/* Which of more than 64 goes, another one for each helper. */
-static uint32_t chosen(void)
+/* Is it the one that make_orphans() made, with its other end? */
+static bool is_orphan(uint32_t index)
 {
-	return (uint32_t)getpid() % 64;
+	char name[IFNAMSIZ];
+
+	snprintf(name, sizeof(name), "peer%05u", index);
+	return exists(index) && if_nametoindex(name) != 0;
 }
 
-/* Requirement: cables without a helper are left to their jails; of more than 64, one goes with each new session. */
+/*
+ * Requirement: cables without a helper are left to their jails; beyond 64, a new session gets the index of the next,
+ * which goes.
+ */
 START_TEST(orphans)
 {
 	int first = _i ? 3 : 0;
@@ -316,16 +322,30 @@ START_TEST(orphans)
 	make_orphans(first, 64);
 	ck_assert_int_eq(create(&host, 1000, &cable), 0);
 	ck_assert_uint_eq(cable.names.index, (uint32_t)first + 64);
-	for (uint32_t i = 0; i <= cable.names.index; i++)
-		ck_assert(exists(i));
-	make_orphans(first + 65, 1);
+	make_orphans(first + 65, 2);
+	for (uint32_t i = 65; i <= 66; i++) {
+		ck_assert_int_eq(create(&host, 1000, &cable), 0);
+		ck_assert_uint_eq(cable.names.index, (uint32_t)first + i);
+		ck_assert(exists(cable.names.index) && !is_orphan(cable.names.index));
+	}
+	for (uint32_t i = 0; i < 64; i++)
+		ck_assert(is_orphan((uint32_t)first + i));
 	ck_assert_int_eq(create(&host, 1000, &cable), 0);
-	ck_assert_uint_eq(cable.names.index, (uint32_t)first + 66);
-	for (uint32_t i = 0; i <= cable.names.index; i++)
-		ck_assert_int_eq(exists(i), i != (uint32_t)first + chosen());
-	/* The next gets what became free. */
-	ck_assert_int_eq(create(&host, 1000, &cable), 0);
-	ck_assert_uint_eq(cable.names.index, (uint32_t)first + chosen());
+	ck_assert_uint_eq(cable.names.index, (uint32_t)first + 67);
+}
+END_TEST
+
+/* Requirement: however many helpers are killed whose jails are kept, there are no more of their cables than that. */
+START_TEST(orphans_are_bounded)
+{
+	struct cable cable;
+
+	for (uint32_t i = 0; i < 200; i++) {
+		ck_assert_int_eq(create(&others, 1000, &cable), 0);
+		ck_assert_uint_eq(cable.names.index, i < 64 ? i : 64);
+		netlink_close(&others);
+		ck_assert_int_eq(netlink_allocate(&others) ?: netlink_open(&others), 0);
+	}
 }
 END_TEST
 
@@ -333,18 +353,44 @@ END_TEST
 START_TEST(orphan_that_is_none)
 {
 	struct cable cable;
-	char name[IFNAMSIZ];
 
 	make_orphans(0, 80);
-	contested = chosen();
-	snprintf(name, sizeof(name), "bnd%05u", contested);
-	moment = name;
+	contested = 64;
+	moment = "bnd00064";
 	after = _i;
 	meanwhile = claim_contested;
 	ck_assert_int_eq(create(&host, 1000, &cable), 0);
 	ck_assert_ptr_null(meanwhile);
-	for (uint32_t i = 0; i <= 80; i++)
-		ck_assert(exists(i));
+	ck_assert_uint_eq(cable.names.index, 65);
+	for (uint32_t i = 0; i < 80; i++)
+		ck_assert_int_eq(is_orphan(i), i != 65);
+}
+END_TEST
+
+static void leave_orphan(void)
+{
+	make_orphans(0, 1);
+}
+
+/*
+ * Requirement: the cable of a helper that was killed when the index had just been found free goes before its guard
+ * does, whether there is a session then or not.
+ */
+START_TEST(orphan_of_this_moment)
+{
+	struct cable cable;
+
+	moment = "bnd00000";
+	after = true;
+	meanwhile = leave_orphan;
+	config.per_user = _i;
+	if (_i)
+		ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	else
+		check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 0);
+	ck_assert_ptr_null(meanwhile);
+	ck_assert(!is_orphan(0));
+	ck_assert_int_eq(exists(0), _i);
 }
 END_TEST
 
@@ -469,7 +515,9 @@ int main(void)
 	tcase_add_test(all, no_nf_tables);
 	tcase_add_test(all, lost_race);
 	tcase_add_loop_test(all, orphans, 0, 2);
+	tcase_add_test(all, orphans_are_bounded);
 	tcase_add_loop_test(all, orphan_that_is_none, 0, 2);
+	tcase_add_loop_test(all, orphan_of_this_moment, 0, 2);
 	tcase_add_test(all, another_pool);
 	tcase_add_loop_test(all, pool_in_use, 0, (int)array_size(uses));
 	tcase_add_test(all, pool_in_use_further_on);
