@@ -187,7 +187,8 @@ int cable_create(struct netlink *n, const struct config *config, int netns, stru
 	failed->failure = HELPER_FAILURE_LINK;
 	r = names->host_ifindex != 0 ? cable_set(n, names->host_ifindex, CABLE_GONE) : 0;
 	r = r ?: create_pair(n, netns, names);
-	names->host_ifindex = find_interface(n, names->index, names->host_interface); /* if only the answer is lost, too */
+	names->host_ifindex =
+		find_interface(n, names->index, names->host_interface); /* if only the answer is lost, too */
 	if (r < 0)
 		return r;
 	/* Not earlier: now the kernel has removed the routes of the one that had this name before. */

@@ -25,7 +25,7 @@ int process_hide_memory(void);
 
 /*
  * Makes the stack as deep as a process of ours ever needs it, 64 KiB below the caller's frame. Where RLIMIT_STACK
- * (setrlimit(2)), which is the caller's to set, does not allow that, the kernel ends the process here, by SIGSEGV, while
- * it has nothing to lose.
+ * (setrlimit(2)), which is the caller's to set, does not allow that, the kernel ends the process here, by SIGSEGV,
+ * while it has nothing to lose.
  */
 void process_reserve_stack(void);
