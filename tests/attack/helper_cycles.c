@@ -18,6 +18,7 @@
 
 #define CYCLES 10000
 #define CYCLES_FEW 320
+#define HOSTS 10
 
 enum way { END_OF_FILE, DETACH, DETACH_AND_DESTROY, ONLY_ATTACHED, KILLED, WAYS };
 
@@ -120,46 +121,55 @@ static void cycles(size_t wanted)
 }
 
 /*
- * The kernel removes the tables of one network namespace one after the other. As root, who sets a scene of his own, a
- * second process does the same beside this one, on another host; of its report the end must be right.
+ * What takes time is the kernel's waiting, once for each change of the tables of a network namespace, one change after
+ * the other. As root, who sets a scene of his own, more processes do the same beside this one, each on another host; of
+ * their reports the end must be right.
  */
-static pid_t fork_second(int *ret_report)
-{
+struct other {
 	pid_t pid;
+	int report;
+};
 
-	*ret_report = memfd_create("report", MFD_CLOEXEC);
-	pid = fork();
-	if (pid != 0)
-		return pid;
+/* Returns true in the new process. */
+static bool fork_other(struct other *ret)
+{
+	ret->report = memfd_create("report", MFD_CLOEXEC);
+	ret->pid = fork();
+	if (ret->pid != 0)
+		return false;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	dup2(*ret_report, STDOUT_FILENO);
-	return 0;
+	dup2(ret->report, STDOUT_FILENO);
+	return true;
 }
 
-static void report_second(pid_t pid, int report)
+static void report_other(const struct other *other)
 {
 	char text[1024];
 	off_t size;
 	ssize_t length;
 	int status = -1;
 
-	waitpid(pid, &status, 0);
-	size = lseek(report, 0, SEEK_END);
-	length = pread(report, text, sizeof(text) - 1, size > (off_t)sizeof(text) ? size - (off_t)sizeof(text) + 1 : 0);
+	waitpid(other->pid, &status, 0);
+	size = lseek(other->report, 0, SEEK_END);
+	length = pread(other->report, text, sizeof(text) - 1,
+		       size > (off_t)sizeof(text) ? size - (off_t)sizeof(text) + 1 : 0);
 	text[length > 0 ? length : 0] = '\0';
 	tap_check(status == 0, "as many at the same time on another host", "%s", text);
 }
 
 int main(int argc, char **argv)
 {
-	int wanted = scene_rounds(CYCLES_FEW, CYCLES / 2), report = -1;
-	pid_t second = -1;
+	size_t wanted = (size_t)scene_rounds(CYCLES_FEW, CYCLES / HOSTS), n = 0;
+	struct other others[HOSTS - 1];
 
-	if (wanted != CYCLES_FEW)
-		second = fork_second(&report);
+	while (wanted != CYCLES_FEW && n < array_size(others))
+		if (fork_other(&others[n++])) {
+			n = 0;
+			break;
+		}
 	scene = scene_begin(argc, argv);
-	cycles((size_t)wanted);
-	if (second > 0)
-		report_second(second, report);
+	cycles(wanted);
+	for (size_t i = 0; i < n; i++)
+		report_other(&others[i]);
 	return scene_end();
 }
