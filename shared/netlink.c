@@ -84,7 +84,7 @@ static void read_datagram(struct nlmsghdr *message, int left, netlink_answer *an
 				answer(message, context);
 		} else if (nlmsg_datalen(message) >= (int)sizeof(*status)) {
 			*acks += *status == 0;
-			*error = *error ?: *status;
+			*error = *error ?: (*status > 0 ? -EPROTO : *status);
 		}
 	}
 }

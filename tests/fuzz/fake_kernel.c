@@ -153,7 +153,7 @@ bool fake_is_claimed(const struct fake_link *link)
 
 	snprintf(table, sizeof(table), "boundary_%s", link->name + 3);
 	for (size_t i = 0; i < FAKE_TABLES; i++) {
-		if (fake.tables[i].handle != 0 && fake.tables[i].family == NFPROTO_IPV4 &&
+		if (fake.tables[i].handle != 0 && fake.tables[i].made && fake.tables[i].family == NFPROTO_IPV4 &&
 		    strcmp(fake.tables[i].name, table) == 0)
 			return true;
 	}

@@ -208,6 +208,7 @@ bool fake_fails(enum fake_call call);
 struct fake_link *fake_link_by_index(uint32_t index);
 struct fake_link *fake_link_by_name(const char *name);
 struct fake_link *fake_link_add(const char *name);
+/* By the helper, in this session. */
 bool fake_is_claimed(const struct fake_link *link);
 bool fake_link_is_guarded(const struct fake_link *link);
 

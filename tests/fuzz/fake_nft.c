@@ -132,6 +132,8 @@ static int new_table(const struct fake_socket *socket, const struct nlmsghdr *me
 		snprintf(fake.tables[i].name, sizeof(fake.tables[i].name), "%s", name);
 		return 0;
 	}
+	/* To delete what may not be there, the helper makes it first. */
+	fake.unlucky = fake.delete_failed = true;
 	return -ENOMEM;
 }
 

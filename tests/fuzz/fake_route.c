@@ -89,9 +89,8 @@ static int handle_link(const struct nlmsghdr *message)
 		link = fake_link_by_name(fake_string(attributes, IFLA_IFNAME));
 	if (!link)
 		return -ENODEV;
-	/* Requirement: no interface but the session's own is touched, or a cable that no helper claims. */
-	require(link->made || fake.lied ||
-		(message->nlmsg_type == RTM_DELLINK && strncmp(link->name, "bnd", 3) == 0 && !fake_is_claimed(link)));
+	/* Requirement: no interface is touched but the session's own, and what had the name of the index it claimed. */
+	require(link->made || fake.lied || (message->nlmsg_type == RTM_DELLINK && fake_is_claimed(link)));
 	if (message->nlmsg_type != RTM_DELLINK)
 		return change_link(link, header, attributes);
 	link->index = 0;
