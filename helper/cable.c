@@ -16,7 +16,8 @@
 #include "shared/cleanup.h"
 
 #define HAS(claims, index) ((claims).indexes[(index) / 8] & 1 << (index) % 8)
-#define ORPHANS_MAX 64 /* cables without a helper: about to go, with their jail, or kept there by somebody */
+#define ORPHANS_MAX 64  /* cables without a helper: about to go, with their jail, or kept there by somebody */
+#define ATTEMPTS_MAX 64 /* to claim an index that nobody claims first */
 
 /* Starts a message about the host's end, which is to be made, changed or deleted. */
 static void link_message(struct netlink *n, uint16_t type, uint16_t flags, uint32_t ifindex, unsigned int set)
@@ -62,26 +63,36 @@ static uint32_t find_interface(const struct netlink *n, uint32_t index, char ret
  * claimed is nobody's, and goes with its jail, if that is not kept. If many are, the next of them is the one to claim.
  * Whatever has the name of a claimed index is ours to delete, also what a helper that was killed left there just now.
  */
+static int claim_lowest(struct netlink *n, const struct config *config, const struct claims *claims,
+			uint32_t generation, struct cable *cable)
+{
+	struct helper_attached *names = &cable->names;
+	uint32_t orphans = 0;
+	int r = -EEXIST;
+
+	for (uint32_t i = 0; (r == -EEXIST || r == -EPERM) && i < config->indexes; i++) {
+		names->index = i;
+		if (!HAS(*claims, i) && (!find_interface(n, i, names->host_interface) || orphans++ >= ORPHANS_MAX))
+			r = claim_make(n, cable, generation);
+	}
+	names->host_ifindex = r == 0 ? find_interface(n, names->index, names->host_interface) : 0;
+	return r;
+}
+
+/* Of those who count at the same time one claims, the others count again; in the end they take what they get. */
 static int take_index(struct netlink *n, const struct config *config, struct cable *cable, struct helper_failed *failed)
 {
 	static struct claims claims;
-	struct helper_attached *names = &cable->names;
-	uint32_t orphans = 0;
-	int r;
+	int r = -ERESTART;
 
 	failed->failure = HELPER_FAILURE_GUARD;
-	r = claims_count(n, cable, &claims) ?: -EEXIST;
-	for (uint32_t i = 0; (r == -EEXIST || r == -EPERM) && i < config->indexes; i++) {
-		names->index = i;
-		if (!HAS(claims, i) && (!find_interface(n, i, names->host_interface) || orphans++ >= ORPHANS_MAX))
-			r = claim_make(n, cable);
+	for (int attempts = ATTEMPTS_MAX; r == -ERESTART && attempts > 0; attempts--) {
+		const uint32_t generation = attempts > 1 ? nft_generation(n) : 0;
+		r = claims_count(n, cable, &claims) ?: claim_lowest(n, config, &claims, generation, cable);
 	}
 	if (r == -EEXIST || r == -EPERM)
 		*failed = (struct helper_failed){ HELPER_FAILURE_NO_FREE_INDEX, 0, config->indexes };
-	if (r < 0)
-		return r;
-	names->host_ifindex = find_interface(n, names->index, names->host_interface);
-	r = claims_count(n, cable, &claims);
+	r = r ?: claims_count(n, cable, &claims);
 	if (r < 0)
 		return r;
 	if (claims.of_user > config->per_user)
@@ -187,8 +198,7 @@ int cable_create(struct netlink *n, const struct config *config, int netns, stru
 	failed->failure = HELPER_FAILURE_LINK;
 	r = names->host_ifindex != 0 ? cable_set(n, names->host_ifindex, CABLE_GONE) : 0;
 	r = r ?: create_pair(n, netns, names);
-	names->host_ifindex =
-		find_interface(n, names->index, names->host_interface); /* if only the answer is lost, too */
+	names->host_ifindex = find_interface(n, names->index, names->host_interface); /* also if the answer is lost */
 	if (r < 0)
 		return r;
 	/* Not earlier: now the kernel has removed the routes of the one that had this name before. */

@@ -46,8 +46,8 @@ struct claims {
 	uint8_t indexes[CABLE_INDEX_MAX / 8]; /* a bit each */
 };
 
-/* Claims the index: -EEXIST or -EPERM if somebody has. Counts all. */
-int claim_make(struct netlink *n, struct cable *cable);
+/* Claims the index: -EEXIST or -EPERM if somebody has; see nft_begin() for `generation`. Counts all. */
+int claim_make(struct netlink *n, struct cable *cable, uint32_t generation);
 int claims_count(struct netlink *n, const struct cable *cable, struct claims *ret);
 
 /* Installs the guard in the netdev table boundary_guard_NNNNN, in place of what a killed session left. */

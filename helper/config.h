@@ -16,10 +16,7 @@ struct config {
 	bool ignored; /* the file is not root's alone, and defaults are in force */
 };
 
-/*
- * Reads `path`; without it the defaults hold. Returns 0, or -errno with failed->failure and, for a bad line, detail
- * set.
- */
+/* Reads `path`; without it the defaults hold. Returns 0, or -errno with failed->failure and the bad line in detail. */
 int config_read(const char *path, struct config *ret, struct helper_failed *failed);
 
 /* May the caller, by his real ids and supplementary groups, have sessions at all? */

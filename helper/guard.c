@@ -11,8 +11,7 @@
 
 #include "shared/cleanup.h"
 
-/* What a jail may cost the host: TCP connections begun a second and at once; connections tracked that are not closed.
- */
+/* What a jail may cost the host: TCP connections begun a second, at once; connections tracked that are not closed. */
 #define SYN_PER_SECOND 512 /* closed ones are tracked for two minutes more (nf_conntrack-sysctl, time_wait) */
 #define SYN_AT_ONCE 8192
 #define TCP_OPEN 1024
@@ -109,13 +108,13 @@ struct owner {
 	uint32_t user;
 } __attribute__((packed));
 
-int claim_make(struct netlink *n, struct cable *cable)
+int claim_make(struct netlink *n, struct cable *cable, uint32_t generation)
 {
 	const struct owner owner = { 'B', sizeof(owner.user), cable->user };
 
 	snprintf(cable->table, sizeof(cable->table), CLAIM_PREFIX "%05u", cable->names.index);
 	snprintf(cable->guard, sizeof(cable->guard), "boundary_guard_%05u", cable->names.index);
-	nft_begin(n);
+	nft_begin(n, generation);
 	nft_table(n, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO, NFPROTO_IPV4, cable->table);
 	netlink_put_u32(n, NFTA_TABLE_FLAGS, htonl(NFT_TABLE_F_OWNER));
 	netlink_put(n, NFTA_TABLE_USERDATA, &owner, sizeof(owner));
@@ -159,7 +158,7 @@ int claims_count(struct netlink *n, const struct cable *cable, struct claims *re
 
 int guard_install(struct netlink *n, const struct cable *cable)
 {
-	nft_begin(n);
+	nft_begin(n, 0);
 	nft_delete_name(n, NFPROTO_NETDEV, cable->guard);
 	add_guard(n, cable->guard, 0, &cable->names);
 	return nft_commit(n, NULL);
@@ -167,7 +166,7 @@ int guard_install(struct netlink *n, const struct cable *cable)
 
 int redirect_install(struct netlink *n, const struct cable *cable, const struct helper_redirect *ports)
 {
-	nft_begin(n);
+	nft_begin(n, 0);
 	add_redirect(n, cable, ports);
 	/* The guard once more, where an administrator's `nft flush ruleset` does not reach it. */
 	add_guard(n, cable->table, NFT_TABLE_F_OWNER, &cable->names);
@@ -177,7 +176,7 @@ int redirect_install(struct netlink *n, const struct cable *cable, const struct 
 /* As long as the index is claimed, the guard of that name is ours, too. */
 int tables_remove(struct netlink *n, const struct cable *cable)
 {
-	nft_begin(n);
+	nft_begin(n, 0);
 	nft_delete_name(n, NFPROTO_NETDEV, cable->table);
 	nft_delete_name(n, NFPROTO_NETDEV, cable->guard);
 	nft_delete_handle(n, NFPROTO_IPV4, cable->claim);

@@ -55,8 +55,7 @@ static int request_redirect(struct session *s, const struct wire_message *messag
 	return redirect_install(&s->net, &s->cable, &ports);
 }
 
-/* The jail is gone, and with it goes the cable: nobody waits for it. Should it live: nothing passes a cable that is
- * down. */
+/* With the jail goes the cable: nobody waits for it. Should the jail live: nothing passes a cable that is down. */
 static int request_detach(struct session *s, __attribute__((unused)) const struct wire_message *message)
 {
 	int r;

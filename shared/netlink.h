@@ -75,12 +75,19 @@ struct nft_expression {
 #define NFT_EXPRESSIONS_MAX 16 /* of a rule; fewer end with one without a name */
 
 /*
- * Parts of a transaction: its begin; a message about a table, to which attributes may be added; deletes a table by its
- * name, if there is one; deletes exactly the table with this handle; adds a table, if there is none, with a chain and
- * its rules, in order; commits: all of it happens, or nothing, with the handle of the last table if `ret_handle` is not
- * NULL. Returns as netlink_send().
+ * The number of the last transaction in this network namespace; 0 if it cannot be had. One that begins with a number
+ * does nothing and returns -ERESTART if there was another since. That costs nothing, while for a transaction that fails
+ * later the kernel waits for a grace period of RCU, and everybody for the kernel.
  */
-void nft_begin(struct netlink *n);
+uint32_t nft_generation(struct netlink *n);
+
+/*
+ * Parts of a transaction: its begin, with such a number, or 0; a message about a table, to which attributes may be
+ * added; deletes a table by its name, if there is one; deletes exactly the table with this handle; adds a table, if
+ * there is none, with a chain and its rules, in order; commits: all of it happens, or nothing, with the handle of the
+ * last table if `ret_handle` is not NULL. Returns as netlink_send().
+ */
+void nft_begin(struct netlink *n, uint32_t generation);
 void nft_table(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family, const char *table);
 void nft_delete_name(struct netlink *n, uint8_t family, const char *table);
 void nft_delete_handle(struct netlink *n, uint8_t family, uint64_t handle);

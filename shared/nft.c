@@ -21,9 +21,27 @@ void nft_table(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family,
 		netlink_put_string(n, NFTA_TABLE_NAME, table);
 }
 
-void nft_begin(struct netlink *n)
+static void read_generation(struct nlmsghdr *answer, void *context)
+{
+	struct nlattr *id = nlmsg_find_attr(answer, sizeof(struct nfgenmsg), NFTA_GEN_ID);
+
+	if (id)
+		*(uint32_t *)context = ntohl(nla_get_u32(id));
+}
+
+uint32_t nft_generation(struct netlink *n)
+{
+	uint32_t generation = 0;
+
+	message(n, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NLM_F_ACK, AF_UNSPEC, 0);
+	return netlink_send(n, n->netfilter, read_generation, &generation) < 0 ? 0 : generation;
+}
+
+void nft_begin(struct netlink *n, uint32_t generation)
 {
 	message(n, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	if (generation != 0)
+		netlink_put_u32(n, NFNL_BATCH_GENID, htonl(generation));
 }
 
 void nft_delete_name(struct netlink *n, uint8_t family, const char *table)

@@ -60,6 +60,7 @@ void fake_reset(void)
 	memset(&fake, 0, offsetof(struct fake_kernel, datagrams));
 	fake.n_datagrams = fake.n_answer_octets = 0;
 	fake.user = 1000;
+	fake.generation = 1;
 	fake.ipv6 = true;
 	fake.config_mode = S_IFREG | 0644;
 	fake.privileges = PRIVILEGES_PERMITTED;
@@ -178,6 +179,33 @@ void fake_end_jail(void)
 	}
 }
 
+/* Somebody who is faster. */
+static void claim_lowest(void)
+{
+	struct fake_table *free_one = NULL, table = { .handle = 0x20000 + fake.n_requests,
+						      .family = NFPROTO_IPV4,
+						      .owner = FAKE_STRANGER,
+						      .claim = true,
+						      .user = fake.user + 1 };
+	bool taken = true;
+
+	for (unsigned int i = 0; taken; i++) {
+		snprintf(table.name, sizeof(table.name), "boundary_%05u", i);
+		taken = false;
+		for (size_t k = 0; k < FAKE_TABLES; k++) {
+			const struct fake_table *other = &fake.tables[k];
+
+			if (other->handle == 0)
+				free_one = &fake.tables[k];
+			taken |= other->handle != 0 && other->family == table.family &&
+				 strcmp(other->name, table.name) == 0;
+		}
+	}
+	if (free_one)
+		*free_one = table;
+	fake.generation++;
+}
+
 /* On the way ------------------------------------------------------------------------------------------------------ */
 
 static void happen(const struct fake_deviation *d)
@@ -203,6 +231,9 @@ static void happen(const struct fake_deviation *d)
 			break;
 		}
 	}
+	fake.generation += fake.flushed;
+	if (d->kind == FAKE_CLAIMED)
+		claim_lowest();
 }
 
 /* True if the datagram is there to remove what the session has made. */

@@ -86,6 +86,7 @@ enum fake_deviation_kind {
 	FAKE_JAIL_ENDS = 'X',  /* before the request, the jail ends, and all its interfaces with it */
 	FAKE_FLUSH = 'F',      /* before the request, an administrator removes all tables that have no owner */
 	FAKE_NAME_TAKEN = 'N', /* before the request, somebody takes the lowest free name of a cable */
+	FAKE_CLAIMED = 'C',    /* before the request, somebody claims the lowest free index */
 };
 
 struct fake_deviation {
@@ -133,6 +134,7 @@ struct fake_kernel {
 	bool ipv6, jail_has_eth0;
 	struct fake_link links[FAKE_LINKS];
 	struct fake_table tables[FAKE_TABLES];
+	uint32_t generation; /* of tables: the number of the last transaction */
 	struct fake_prefix prefixes[8];
 	size_t n_prefixes;
 	uint8_t config[FAKE_CONFIG_MAX];

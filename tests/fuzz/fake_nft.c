@@ -234,6 +234,29 @@ static void echo_tables(struct fake_socket *socket, const void *bytes, size_t le
 	}
 }
 
+static void tell_generation(struct fake_socket *socket, const struct nlmsghdr *question)
+{
+	static struct fake_part part;
+	const struct nfgenmsg header = { 0 };
+	const uint32_t generation = htonl(fake.generation);
+	size_t at;
+
+	part.length = 0;
+	at = fake_begin(&part, socket, question, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN, &header, sizeof(header));
+	fake_put(&part, NFTA_GEN_ID, &generation, sizeof(generation));
+	fake_end(&part, at);
+	fake_answer(socket, part.bytes, part.length);
+	fake_acknowledge(socket, question, 0);
+}
+
+/* True if the transaction is for tables as they were before another one (nfnetlink_rcv_batch() of the kernel). */
+static bool is_stale(const struct nlmsghdr *begin)
+{
+	uint32_t wanted = number(fake_behind(begin, sizeof(struct nfgenmsg)), NFNL_BATCH_GENID);
+
+	return wanted != 0 && wanted != fake.generation;
+}
+
 void fake_execute_nft(struct fake_socket *socket, const void *bytes, size_t length)
 {
 	static struct fake_table before[FAKE_TABLES];
@@ -251,6 +274,14 @@ void fake_execute_nft(struct fake_socket *socket, const void *bytes, size_t leng
 			dump_tables(socket, message);
 			return;
 		}
+		if (!began && message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN)) {
+			tell_generation(socket, message);
+			return;
+		}
+		if (message->nlmsg_type == NFNL_MSG_BATCH_BEGIN && is_stale(message)) {
+			fake_acknowledge(socket, message, -ERESTART);
+			return;
+		}
 		if (message->nlmsg_type == NFNL_MSG_BATCH_BEGIN || message->nlmsg_type == NFNL_MSG_BATCH_END) {
 			ended = message->nlmsg_type == NFNL_MSG_BATCH_END;
 			require(began == ended);
@@ -264,8 +295,10 @@ void fake_execute_nft(struct fake_socket *socket, const void *bytes, size_t leng
 		fake_acknowledge(socket, message, r);
 	}
 	require(ended);
-	if (failed)
+	if (failed) {
 		memcpy(fake.tables, before, sizeof(before));
-	else
-		echo_tables(socket, bytes, length);
+		return;
+	}
+	fake.generation++;
+	echo_tables(socket, bytes, length);
 }

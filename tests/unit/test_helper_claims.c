@@ -151,8 +151,8 @@ START_TEST(order)
 	struct cable elder = { .user = 1000 }, younger = { .user = 1000, .names.index = 5 };
 	static struct claims claims;
 
-	ck_assert_int_eq(claim_make(&others, &elder), 0);
-	ck_assert_int_eq(claim_make(&host, &younger), 0);
+	ck_assert_int_eq(claim_make(&others, &elder, 0), 0);
+	ck_assert_int_eq(claim_make(&host, &younger, 0), 0);
 	ck_assert_uint_lt(elder.claim, younger.claim);
 	ck_assert_int_eq(claims_count(&others, &elder, &claims), 0);
 	ck_assert_uint_eq(claims.of_user, 1);
@@ -172,7 +172,7 @@ static void many_come(void)
 	struct cable cable = { .user = 1000 };
 
 	for (cable.names.index = 10; cable.names.index < 20; cable.names.index++)
-		ck_assert_int_eq(claim_make(&others, &cable), 0);
+		ck_assert_int_eq(claim_make(&others, &cable, 0), 0);
 }
 
 /* The claims that come between ours being made and being counted are not ours to be refused for. */
@@ -189,6 +189,48 @@ START_TEST(order_in_a_race)
 	check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 2);
 	config.per_user = 12;
 	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+}
+END_TEST
+
+/* Requirement: a claim for tables as they were before another transaction is none. */
+START_TEST(claim_of_another_generation)
+{
+	uint32_t generation = nft_generation(&host);
+	struct cable first = { .user = 1000 }, second = { .user = 1000, .names.index = 1 };
+
+	ck_assert_uint_ne(generation, 0);
+	ck_assert_int_eq(claim_make(&others, &first, generation), 0);
+	ck_assert_uint_ne(nft_generation(&host), generation);
+	ck_assert_int_eq(claim_make(&host, &second, generation), -ERESTART);
+	ck_assert_uint_eq(second.claim, 0);
+	ck_assert_int_eq(claim_make(&host, &second, nft_generation(&host)), 0);
+}
+END_TEST
+
+static unsigned int disturbances;
+
+static void disturb(void)
+{
+	struct cable cable = { .user = 1001, .names.index = 500 };
+
+	ck_assert_int_eq(claim_make(&others, &cable, 0), 0);
+	ck_assert_int_eq(tables_remove(&others, &cable), 0);
+	disturbances++;
+	meanwhile = disturb;
+}
+
+/* Requirement: whatever the others do meanwhile, a session is made in the end. */
+START_TEST(always_late)
+{
+	struct cable cable;
+
+	moment = "bnd00000";
+	after = true;
+	meanwhile = disturb;
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_uint_eq(cable.names.index, 0);
+	ck_assert_uint_ge(disturbances, 64);
+	ck_assert_uint_le(disturbances, 70);
 }
 END_TEST
 
@@ -264,7 +306,7 @@ static void claim_contested(void)
 {
 	struct cable cable = { .user = 2000, .names.index = contested };
 
-	ck_assert_int_eq(claim_make(&others, &cable), 0);
+	ck_assert_int_eq(claim_make(&others, &cable, 0), 0);
 }
 
 /* Requirement: who comes too late for an index takes the next. */
@@ -479,7 +521,7 @@ START_TEST(listed_by_nft)
 	char line[256];
 	FILE *nft;
 
-	ck_assert_int_eq(claim_make(&host, &cable), 0);
+	ck_assert_int_eq(claim_make(&host, &cable, 0), 0);
 	nft = popen("nft list ruleset", "r");
 	ck_assert_ptr_nonnull(fgets(line, sizeof(line), nft));
 	ck_assert_int_eq(strncmp(line, "table ip boundary_00000 {", 25), 0);
@@ -509,6 +551,8 @@ int main(void)
 	tcase_add_test(all, user_ids);
 	tcase_add_test(all, order);
 	tcase_add_test(all, order_in_a_race);
+	tcase_add_test(all, claim_of_another_generation);
+	tcase_add_test(all, always_late);
 	tcase_add_test(all, end_of_a_helper);
 	tcase_add_test(all, lowest_free_index);
 	tcase_add_test(all, all_taken);

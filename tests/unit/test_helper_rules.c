@@ -273,14 +273,14 @@ START_TEST(claim)
 	cable.claim = 0;
 	answer_table(NEW_TABLE, 0, "t", 0x1234, NULL, 0);
 	answer(0);
-	ck_assert_int_eq(claim_make(&n, &cable), 0);
+	ck_assert_int_eq(claim_make(&n, &cable, 0), 0);
 	ck_assert_uint_eq(cable.claim, 0x1234);
 	hear_request();
 	describe_request();
 	ck_assert_str_eq(text, expected);
 	cable.claim = 0;
 	answer(-EEXIST);
-	ck_assert_int_eq(claim_make(&n, &cable), -EEXIST);
+	ck_assert_int_eq(claim_make(&n, &cable, 0), -EEXIST);
 	ck_assert_uint_eq(cable.claim, 0);
 }
 END_TEST
