@@ -3,12 +3,14 @@
  * is started; session.c sets up; supervise.c watches; everything of the session is removed at the end.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "launcher/session.h"
 #include "launcher/settings.h"
+#include "launcher/stdio.h"
 #include "launcher/usage.h"
 #include "policy/rules/rules.h"
 #include "shared/cleanup.h"
@@ -54,7 +56,10 @@ static int run(const struct settings *settings)
 	}
 	if (settings->explain)
 		return explain(settings, rules);
-	log = settings_open_log(settings, &why);
+	if (stdio_check(&why) < 0)
+		signal(SIGPIPE, SIG_IGN); /* of a standard error that is such a socket */
+	else
+		log = settings_open_log(settings, &why);
 	if (log < 0) {
 		print_error(&why);
 		return SESSION_EXIT_FAILED;

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import re
+import socket
 import subprocess
 import time
 
@@ -46,6 +47,48 @@ def inherited_descriptors_are_closed(w):
         os.close(read_end)
         os.close(write_end)
     check(len(out) <= 4, f"descriptors {out}")
+
+
+def open_sockets():
+    """Kinds of sockets that lead, or can be turned, out of the jail; as (name, socket)."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    yield "TCP, listening", listener
+    client = socket.create_connection(listener.getsockname())
+    yield "TCP, connected", client
+    yield "UDP", socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    yield "IPv6", socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    yield "netlink", socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+    yield "unix, not connected", socket.socket(socket.AF_UNIX)
+    yield "unix, datagrams", socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0]
+
+
+@test(root=True)
+def sockets_as_standard_descriptors_are_refused(w):
+    """
+    A socket stays in the network namespace it was made in: connect() to AF_UNSPEC, then to anything, on descriptor 0 would go around the
+    jail. What ends at one place is as good as a pipe.
+    """
+    for name, opened in open_sockets():
+        for stream in ("stdin", "stdout", "stderr"):
+            session = start(w, ["sh", "-c", "echo ran; echo ran >&2"], API, **{"stdin": subprocess.DEVNULL, stream: opened})
+            result = session.finish()
+            check(result.code == 125 and "ran" not in result.out + result.err, f"{name} as {stream}: exit {result.code} {result.err!r}")
+            check(stream == "stderr" or "a socket" in result.err, f"{name} as {stream}: {result.err!r}")
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+        start(w, ["sh", "-c", "echo ran"], API, stdout=theirs).finish().expect(0)
+        check(ours.recv(100) == b"ran\n", "a connected unix socket does not work as standard output")
+
+
+@test(root=True)
+def cgroups_are_out_of_reach(w):
+    """Who owns a cgroup ends processes in it (cgroup.kill): the command can write none, however deep it is mounted."""
+    script = "for f in $(find /sys/fs/cgroup -name cgroup.procs 2>/dev/null | head -20); do (echo 0 >$f) 2>/dev/null && echo wrote $f; done; " \
+             "awk '$5 ~ /^\\/sys/ && $6 !~ /^ro/' /proc/self/mountinfo; true"
+    result = shell(w, script).expect(0)
+    check(not result.out, f"{result.out!r}")
 
 
 @test(root=True)
