@@ -150,19 +150,35 @@ static int set_up_network(struct jail_state *state, struct error *e)
 	return r < 0 ? r : send_dns_sockets(state);
 }
 
+/* Where the namespaces do not hide the processes outside, Landlock alone keeps the command off them. */
+static void warn_of_reach(struct jail_state *state, bool own_proc)
+{
+	const int version = state->jail->landlock;
+
+	if (!own_proc && version < JAIL_REACH_TRACE)
+		send_warning(state,
+			     "processes outside the jail are in sight and Landlock (Linux 5.19) is not there: the "
+			     "command can trace those of its user, and reach the network through them");
+	if (!(state->namespaces & CLONE_NEWPID) && version < JAIL_REACH_SIGNAL)
+		send_warning(state, "no pid namespace, and no Landlock of Linux 6.12: the command can send signals to "
+				    "processes of its user outside the jail");
+}
+
 static void set_up_mounts(struct jail_state *state)
 {
 	const struct jail_mounts mounts = {
-		.own_proc = state->namespaces & CLONE_NEWPID,
+		.pid_namespace = state->namespaces & CLONE_NEWPID,
 		.hosts = state->jail->hosts,
 		.bundle = state->jail->bundle,
 	};
-	bool mounted = state->namespaces & CLONE_NEWNS && jail_mounts_set_up(&mounts, send_warning, state);
+	bool own_proc = false;
+	bool mounted = state->namespaces & CLONE_NEWNS && jail_mounts_set_up(&mounts, &own_proc, send_warning, state);
 
 	/* Where it cannot be had, the cable of a killed session stays for some minutes; nothing else. */
 	jail_network_limit_orphans();
 	if (mounted)
-		jail_mounts_protect(geteuid() == 0, send_warning, state);
+		jail_mounts_protect(send_warning, state);
+	warn_of_reach(state, own_proc);
 }
 
 static void restore_signals(const struct jail *jail)
@@ -172,47 +188,75 @@ static void restore_signals(const struct jail *jail)
 	sigprocmask(SIG_SETMASK, &jail->signal_mask, NULL);
 }
 
-/* The child's way to the command. Returns only if that fails: errno. */
-static int become_command(const struct jail *jail, pid_t parent)
+/* Why the command does not run: a step of ours, or execve(2) itself if there is none. */
+struct failure {
+	char step[48];
+	int code; /* errno */
+};
+
+static struct failure failed_to(const char *step, int code)
+{
+	struct failure failure = { .code = code };
+
+	snprintf(failure.step, sizeof(failure.step), "%s", step);
+	return failure;
+}
+
+/* The child's way to the command. Returns only if that fails. */
+static struct failure become_command(const struct jail *jail, pid_t parent)
 {
 	int r;
 
 	restore_signals(jail);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
-		return ESRCH;
-	jail_drop_reach();
+		return failed_to("following jail init", ESRCH);
+	r = jail_drop_reach(jail->landlock);
+	if (r < 0)
+		return failed_to("restricting the command by Landlock", -r);
 	r = seccomp_program_load(jail->filter);
 	if (r < 0)
-		return -r;
+		return failed_to("loading the command's seccomp filter", -r);
 	execvpe(jail->command[0], jail->command, jail->environment);
-	return errno;
+	return (struct failure){ .code = errno };
 }
 
-/* Forks the command. Returns 0 when it runs, else the errno value that stopped it. */
-static int start_command(struct jail_state *state)
+/* Forks the command. Returns a failure of code 0 when it runs. */
+static struct failure start_command(struct jail_state *state)
 {
-	int failure[2];
-	int code = 0;
+	struct failure failure = { .code = 0 };
 	pid_t self = getpid();
+	int report[2];
 
-	if (pipe2(failure, O_CLOEXEC) < 0)
-		return errno;
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return failed_to("making a pipe", errno);
 	state->command = fork();
 	if (state->command == 0) {
 		close(JAIL_SOCKET_FD);
 		close(state->children);
-		code = become_command(state->jail, self);
-		if (write(failure[1], &code, sizeof(code)) < 0)
+		failure = become_command(state->jail, self);
+		if (write(report[1], &failure, sizeof(failure)) < 0)
 			_exit(1);
 		_exit(0);
 	}
-	close(failure[1]);
+	close(report[1]);
 	if (state->command < 0)
-		code = errno;
-	else if (read(failure[0], &code, sizeof(code)) != (ssize_t)sizeof(code))
-		code = 0; /* the pipe closed at the exec */
-	close(failure[0]);
-	return code;
+		failure = failed_to("starting a process for the command", errno);
+	else if (read(report[0], &failure, sizeof(failure)) != (ssize_t)sizeof(failure))
+		failure.code = 0; /* the pipe closed at the exec */
+	close(report[0]);
+	return failure;
+}
+
+static void report_failure(const struct failure *failure)
+{
+	struct error why = { 0 };
+
+	if (failure->step[0] == '\0') {
+		send_number(JAIL_NOT_RUN, failure->code);
+	} else {
+		error_errno(&why, failure->code, "%s in the jail", failure->step);
+		send_text(JAIL_FAILED, why.text);
+	}
 }
 
 /* Without a pid namespace what the command left running is ours by adoption. */
@@ -228,15 +272,17 @@ static bool reap(const struct jail_state *state, int *ret_status)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
 		if (pid != state->command)
 			continue;
 		if (WIFSTOPPED(status)) {
 			send_number(JAIL_STOPPED, WSTOPSIG(status));
-			continue;
+		} else if (WIFCONTINUED(status)) {
+			send_number(JAIL_CONTINUED, 0);
+		} else {
+			*ret_status = status;
+			return true;
 		}
-		*ret_status = status;
-		return true;
 	}
 	return false;
 }
@@ -328,25 +374,24 @@ static int set_up(struct jail_state *state, struct error *e)
 int jail_main(void *argument)
 {
 	struct jail_state state = { .jail = argument, .children = -1 };
+	struct failure failure;
 	struct error why = { 0 };
-	int code;
 
-	/* While it is set up, the jail dies with the launcher. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (keep_descriptors(state.jail) < 0)
 		return 1;
+	/* If the launcher dies, the end of its socket says so wherever this process waits, in time to clean up. */
 	if (set_up(&state, &why) < 0) {
+		remove_directory(state.jail);
 		if (why.code)
 			send_text(JAIL_FAILED, why.text);
 		return 1;
 	}
-	code = start_command(&state);
-	if (code != 0) {
-		send_number(JAIL_NOT_RUN, code);
+	failure = start_command(&state);
+	if (failure.code != 0) {
+		remove_directory(state.jail);
+		report_failure(&failure);
 		return 1;
 	}
-	/* From here on the end of its socket says so, in time to clean up. */
-	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	if (seccomp_program_load(state.jail->own_filter) < 0)
 		return 1;
 	wire_send(JAIL_SOCKET_FD, JAIL_STARTED, NULL, 0, NULL, 0);

@@ -30,6 +30,7 @@ struct jail {
 	char *const *environment; /* for the command */
 	sigset_t signal_mask;     /* for the command: as the launcher inherited it */
 	bool child_ignored;       /* the launcher inherited SIGCHLD ignored */
+	int landlock;             /* ABI version to use, from jail_reach_version() */
 	bool require;             /* after a warning the command is not run */
 };
 

@@ -2,6 +2,7 @@
 #include "launcher/jail_drop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/landlock.h>
 #include <linux/securebits.h>
 #include <stdint.h>
@@ -12,12 +13,14 @@
 
 #include "shared/cleanup.h"
 
-/* Of Linux 6.12 (Landlock ABI 6); headers of Debian 12 are older. */
+/* Of Linux 6.12 and 5.19; headers may be older. */
 #ifndef LANDLOCK_SCOPE_SIGNAL
 #define LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0)
 #define LANDLOCK_SCOPE_SIGNAL (1ULL << 1)
 #endif
-#define LANDLOCK_ABI_SCOPE 6
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
 
 struct landlock_attributes {
 	uint64_t handled_access_fs;
@@ -64,23 +67,47 @@ int jail_drop_capabilities(struct error *e)
 	return 0;
 }
 
-int jail_drop_reach(void)
+int jail_reach_version(void)
+{
+	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	return version < 0 ? 0 : (int)version;
+}
+
+/*
+ * A ruleset must handle something. Each refuses, unasked, to link and rename between directories
+ * (LANDLOCK_ACCESS_FS_REFER), unless a rule permits that.
+ */
+static int permit_refer(int ruleset)
+{
+	_cleanup_fd_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_ACCESS_FS_REFER,
+							 .parent_fd = root };
+
+	return root < 0 || syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno
+													     : 0;
+}
+
+int jail_drop_reach(int version)
 {
 	struct landlock_attributes attributes = { .scoped =
 							  LANDLOCK_SCOPE_SIGNAL | LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET };
 	size_t size = sizeof(attributes);
 	_cleanup_fd_ int ruleset = -1;
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	int r = 0;
 
-	if (abi < 0)
-		return errno == ENOSYS || errno == EOPNOTSUPP ? -EOPNOTSUPP : -errno;
-	if (abi < LANDLOCK_ABI_SCOPE) {
-		/* A ruleset must handle something: block device nodes, which the command cannot make anyway. */
-		attributes.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+	if (version < JAIL_REACH_TRACE)
+		return 0;
+	if (version < JAIL_REACH_SIGNAL) {
+		attributes.handled_access_fs = LANDLOCK_ACCESS_FS_REFER;
 		size = sizeof(attributes.handled_access_fs);
 	}
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
-	if (ruleset < 0 || syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+	if (ruleset < 0)
 		return -errno;
-	return 0;
+	if (version < JAIL_REACH_SIGNAL)
+		r = permit_refer(ruleset);
+	if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+		r = -errno;
+	return r;
 }

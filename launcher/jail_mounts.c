@@ -2,10 +2,12 @@
 #include "launcher/jail_mounts.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shared/cleanup.h"
@@ -19,37 +21,25 @@ const char *const jail_mounts_bundles[] = {
 	NULL,
 };
 
-/* Parts of /proc that act on the whole machine and whose files ask for uid 0 rather than for a capability. */
-static const char *const proc_read_only[] = { "/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs",
-					      NULL };
+/* What acts on the whole machine and whose files ask for a user id rather than for a capability. */
+static const char *const read_only[] = {
+	"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/sys", NULL
+};
 
-/* The flags that a remount must repeat, since a mount inherited from another user namespace has them locked
- * (mount_namespaces(7)). */
-static unsigned long locked_flags(const char *path)
-{
-	struct statvfs fs;
-	unsigned long flags = 0;
+/* mount_setattr(2), of Linux 5.12; headers may be older. */
+struct attributes {
+	uint64_t set, clear, propagation, user_namespace;
+};
+#define ATTRIBUTE_READ_ONLY 1
+#define WITH_ALL_BELOW 0x8000 /* AT_RECURSIVE */
 
-	if (statvfs(path, &fs) < 0)
-		return 0;
-	if (fs.f_flag & ST_NOSUID)
-		flags |= MS_NOSUID;
-	if (fs.f_flag & ST_NODEV)
-		flags |= MS_NODEV;
-	if (fs.f_flag & ST_NOEXEC)
-		flags |= MS_NOEXEC;
-	if (fs.f_flag & ST_NOATIME)
-		flags |= MS_NOATIME;
-	if (fs.f_flag & ST_NODIRATIME)
-		flags |= MS_NODIRATIME;
-	if (fs.f_flag & ST_RELATIME)
-		flags |= MS_RELATIME;
-	return flags;
-}
-
+/* Also what is mounted below; flags that a mount from another user namespace has locked stay (mount_namespaces(7)). */
 static int make_read_only(const char *path)
 {
-	return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | locked_flags(path), NULL) < 0 ? -errno : 0;
+	const struct attributes attributes = { .set = ATTRIBUTE_READ_ONLY };
+
+	return syscall(SYS_mount_setattr, AT_FDCWD, path, WITH_ALL_BELOW, &attributes, sizeof(attributes)) < 0 ? -errno
+													       : 0;
 }
 
 static void warn_about(jail_mounts_warn *warn, void *user, int code, const char *what, const char *lost)
@@ -60,12 +50,13 @@ static void warn_about(jail_mounts_warn *warn, void *user, int code, const char 
 	warn(user, text);
 }
 
-static void mount_proc(jail_mounts_warn *warn, void *user)
+static bool mount_proc(jail_mounts_warn *warn, void *user)
 {
-	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-		warn_about(warn, user, errno, "mounting /proc",
-			   "the command sees the outer /proc (a container whose /proc is masked does not allow a fresh "
-			   "one)");
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0)
+		return true;
+	warn_about(warn, user, errno, "mounting /proc",
+		   "the command sees the outer /proc (a container whose /proc is masked does not allow a fresh one)");
+	return false;
 }
 
 static void show_file(const char *source, const char *place, jail_mounts_warn *warn, void *user)
@@ -74,8 +65,9 @@ static void show_file(const char *source, const char *place, jail_mounts_warn *w
 		warn_about(warn, user, errno, place, "the command sees the machine's own file");
 }
 
-bool jail_mounts_set_up(const struct jail_mounts *mounts, jail_mounts_warn *warn, void *user)
+bool jail_mounts_set_up(const struct jail_mounts *mounts, bool *ret_own_proc, jail_mounts_warn *warn, void *user)
 {
+	*ret_own_proc = false;
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
 		warn_about(warn, user, errno, "mounting in the jail",
 			   "the command sees the outer /proc, /etc/hosts and CA bundles as they are (a container's "
@@ -83,8 +75,8 @@ bool jail_mounts_set_up(const struct jail_mounts *mounts, jail_mounts_warn *warn
 			   "refuse mount(2); --cap-add SYS_ADMIN or a profile that allows it permits it)");
 		return false;
 	}
-	if (mounts->own_proc)
-		mount_proc(warn, user);
+	if (mounts->pid_namespace)
+		*ret_own_proc = mount_proc(warn, user);
 	if (mounts->hosts)
 		show_file(mounts->hosts, "/etc/hosts", warn, user);
 	for (size_t i = 0; mounts->bundle && jail_mounts_bundles[i]; i++)
@@ -92,16 +84,19 @@ bool jail_mounts_set_up(const struct jail_mounts *mounts, jail_mounts_warn *warn
 	return true;
 }
 
-void jail_mounts_protect(bool sys, jail_mounts_warn *warn, void *user)
+void jail_mounts_protect(jail_mounts_warn *warn, void *user)
 {
-	for (size_t i = 0; proc_read_only[i]; i++) {
-		if (access(proc_read_only[i], F_OK) < 0)
+	for (size_t i = 0; read_only[i]; i++) {
+		int r;
+
+		if (access(read_only[i], F_OK) < 0)
 			continue;
-		if (mount(proc_read_only[i], proc_read_only[i], NULL, MS_BIND | MS_REC, NULL) < 0 ||
-		    make_read_only(proc_read_only[i]) < 0)
-			warn_about(warn, user, errno, proc_read_only[i],
-				   "it stays as writable as the user's rights make it");
+		r = make_read_only(read_only[i]);
+		if (r == -EINVAL) /* no mount of its own */
+			r = mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC, NULL) < 0
+				    ? -errno
+				    : make_read_only(read_only[i]);
+		if (r < 0)
+			warn_about(warn, user, -r, read_only[i], "it stays as writable as the user's rights make it");
 	}
-	if (sys && access("/sys/kernel", F_OK) == 0 && make_read_only("/sys") < 0)
-		warn_about(warn, user, errno, "/sys", "it stays writable to uid 0");
 }

@@ -8,7 +8,7 @@
 typedef void jail_mounts_warn(void *user, const char *text);
 
 struct jail_mounts {
-	bool own_proc;      /* there is a pid namespace: mount its /proc */
+	bool pid_namespace; /* there is one: mount its /proc */
 	const char *hosts;  /* file to show as /etc/hosts; NULL: none */
 	const char *bundle; /* file to show in the place of the system's CA bundles; NULL: none */
 };
@@ -16,16 +16,16 @@ struct jail_mounts {
 /*
  * Inside a mount namespace of our own: stops propagation to the host, then mounts. Nothing outside changes.
  * Returns false, after a warning, if nothing can be mounted (a container's seccomp profile may refuse mount(2)); else
- * true, whatever else it warned of.
+ * true, whatever else it warned of. *ret_own_proc: /proc shows the processes of the jail alone.
  */
-bool jail_mounts_set_up(const struct jail_mounts *mounts, jail_mounts_warn *warn, void *user);
+bool jail_mounts_set_up(const struct jail_mounts *mounts, bool *ret_own_proc, jail_mounts_warn *warn, void *user);
 
 /*
- * Makes those parts of /proc read-only that act on the whole machine and whose files ask for a user id rather than for
- * a capability, and `sys` too, which uid 0 could write. After jail_mounts_set_up(), when nothing there is to be written
- * any more.
+ * Makes those parts of /proc, with all mounts in them, read-only that act on the whole machine and whose files ask for
+ * a user id rather than for a capability; and /sys, where uid 0, or the owner of a cgroup, ends processes (cgroup.kill
+ * of cgroups(7)). After jail_mounts_set_up(), when nothing there is to be written any more.
  */
-void jail_mounts_protect(bool sys, jail_mounts_warn *warn, void *user);
+void jail_mounts_protect(jail_mounts_warn *warn, void *user);
 
 /* The system's CA bundle files by distribution; ends with NULL. */
 extern const char *const jail_mounts_bundles[];

@@ -1,6 +1,6 @@
 /*
  * Launcher ↔ jail init, over wire.h. The jail's side is trusted until it forks the command; afterwards it sends
- * only JAIL_STOPPED and JAIL_EXITED and the launcher takes nothing else.
+ * only JAIL_STOPPED, JAIL_CONTINUED and JAIL_EXITED and the launcher takes nothing else.
  *
  *   launcher            jail init
  *   JAIL_GO      →                     identity maps are written; which namespaces there are
@@ -10,7 +10,7 @@
  *   JAIL_RUN     →                     the proxy serves: mount, drop everything, run the command
  *                ←      JAIL_STARTED   (any number of JAIL_WARNING before it)
  *   JAIL_SIGNAL  →                     at any time from here on
- *                ←      JAIL_STOPPED   at any time
+ *                ←      JAIL_STOPPED, JAIL_CONTINUED  at any time
  *                ←      JAIL_EXITED    last
  *   any                 JAIL_FAILED    instead of an answer, last
  */
@@ -19,18 +19,19 @@
 #include <stdint.h>
 
 enum jail_message {
-	JAIL_GO = 1,  /* no payload */
-	JAIL_NETNS,   /* no payload */
-	JAIL_NETWORK, /* struct jail_network */
-	JAIL_SOCKETS, /* struct jail_sockets */
-	JAIL_RUN,     /* no payload */
-	JAIL_STARTED, /* no payload */
-	JAIL_SIGNAL,  /* struct jail_number: a signal for the command */
-	JAIL_STOPPED, /* struct jail_number: the signal that stopped it */
-	JAIL_EXITED,  /* struct jail_number: its wait status (wait(2)) */
-	JAIL_NOT_RUN, /* struct jail_number: errno of execve(2) */
-	JAIL_WARNING, /* text, no NUL: a protection that could not be had */
-	JAIL_FAILED,  /* text, no NUL */
+	JAIL_GO = 1,    /* no payload */
+	JAIL_NETNS,     /* no payload */
+	JAIL_NETWORK,   /* struct jail_network */
+	JAIL_SOCKETS,   /* struct jail_sockets */
+	JAIL_RUN,       /* no payload */
+	JAIL_STARTED,   /* no payload */
+	JAIL_SIGNAL,    /* struct jail_number: a signal for the command */
+	JAIL_STOPPED,   /* struct jail_number: the signal that stopped it */
+	JAIL_CONTINUED, /* struct jail_number: 0 */
+	JAIL_EXITED,    /* struct jail_number: its wait status (wait(2)) */
+	JAIL_NOT_RUN,   /* struct jail_number: errno of execve(2) */
+	JAIL_WARNING,   /* text, no NUL: a protection that could not be had */
+	JAIL_FAILED,    /* text, no NUL */
 };
 
 struct jail_go {

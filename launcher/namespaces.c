@@ -59,44 +59,59 @@ static bool seccomp_filtered(void)
 	return false;
 }
 
-static int explain_refusal(int code, bool keep_user_namespace, struct error *e)
+/* What the system's settings say, whatever namespaces were asked for. Returns 0 if they are not to blame. */
+static int explain_limits(int code, const char *what, struct error *e)
 {
-	static const char no[] = "user and network namespaces are refused (clone: %s): ";
-	char what[128];
-
-	snprintf(what, sizeof(what), no, strerror(code));
-	if (keep_user_namespace)
+	if (code == EAGAIN || code == ENOMEM)
 		return error_set(
 			e, code,
-			"a network namespace is refused (clone: %s): --no-user-namespace needs CAP_SYS_ADMIN; in a "
-			"container add --cap-add SYS_ADMIN, or leave the option out",
-			strerror(code));
-	if (proc_number("/proc/sys/user/max_user_namespaces") == 0)
+			"%sthere are as many processes as may be, or too little memory. Raise the limit: ulimit -u, "
+			"pids.max of the cgroup (docker: --pids-limit), memory",
+			what);
+	if (proc_number("/proc/sys/user/max_net_namespaces") == 0)
+		return error_set(e, code,
+				 "%suser.max_net_namespaces is 0. Enable them: sudo sysctl -w "
+				 "user.max_net_namespaces=15000",
+				 what);
+	if (code == ENOSPC)
+		return error_set(e, code,
+				 "%sthe limit of namespaces is reached. See the user.max_*_namespaces sysctls, and the "
+				 "nesting depth of user namespaces (at most 32)",
+				 what);
+	if (code == EINVAL)
+		return error_set(e, code,
+				 "%sthe kernel is built without CONFIG_USER_NS or CONFIG_NET_NS; another kernel is "
+				 "needed",
+				 what);
+	return 0;
+}
+
+static int explain_refusal(int code, bool keep_user_namespace, struct error *e)
+{
+	char what[128];
+	int r;
+
+	snprintf(what, sizeof(what), "%s refused (clone: %s): ",
+		 keep_user_namespace ? "a network namespace is" : "user and network namespaces are", strerror(code));
+	if (!keep_user_namespace && proc_number("/proc/sys/user/max_user_namespaces") == 0)
 		return error_set(
 			e, code,
 			"%suser.max_user_namespaces is 0. Enable them: sudo sysctl -w user.max_user_namespaces=15000",
 			what);
-	if (proc_number("/proc/sys/user/max_net_namespaces") == 0)
+	r = explain_limits(code, what, e);
+	if (r < 0)
+		return r;
+	if (keep_user_namespace)
 		return error_set(
 			e, code,
-			"%suser.max_net_namespaces is 0. Enable them: sudo sysctl -w user.max_net_namespaces=15000",
+			"%s--no-user-namespace needs CAP_SYS_ADMIN; in a container add --cap-add SYS_ADMIN, or "
+			"leave the option out",
 			what);
-	if (code == ENOSPC)
-		return error_set(e, code,
-				 "%sthe limit of namespaces is reached. See the user.max_*_namespaces sysctls, and the "
-				 "nesting depth of "
-				 "user namespaces (at most 32)",
-				 what);
 	if (proc_number("/proc/sys/kernel/unprivileged_userns_clone") == 0)
 		return error_set(e, code,
 				 "%skernel.unprivileged_userns_clone is 0. Enable them: sudo sysctl -w "
 				 "kernel.unprivileged_userns_clone=1",
 				 what);
-	if (code == EINVAL)
-		return error_set(
-			e, code,
-			"%sthe kernel is built without CONFIG_USER_NS or CONFIG_NET_NS; another kernel is needed",
-			what);
 	if (seccomp_filtered())
 		return error_set(e, code,
 				 "%sa seccomp filter is active, as container runtimes set one. Start the container "
@@ -133,19 +148,15 @@ static int optional_flags(unsigned int omitted)
 	return flags;
 }
 
-int namespaces_clone(bool keep_user_namespace, int (*run)(void *), void *argument, struct jail_process *ret,
-		     struct error *e)
+/*
+ * The fewest namespaces are given up: first none, then any one, then any two … A shortage is no refusal: the next
+ * attempt might find room, and less protection. Returns 0, or -errno of the first.
+ */
+static int clone_most(int required, int (*run)(void *), void *argument, char *stack, struct jail_process *ret)
 {
-	const int required = CLONE_NEWNET | (keep_user_namespace ? 0 : CLONE_NEWUSER);
 	const unsigned int subsets = 16; /* of four optional flags */
-	char *stack;
 	int first = 0;
 
-	stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (stack == MAP_FAILED)
-		return error_errno(e, errno, "memory for the jail's stack");
-	fflush(NULL);
-	/* The fewest namespaces are given up: first none, then any one, then any two … */
 	for (int given_up = 0; given_up <= 4; given_up++) {
 		for (unsigned int omitted = 0; omitted < subsets; omitted++) {
 			int r;
@@ -153,15 +164,28 @@ int namespaces_clone(bool keep_user_namespace, int (*run)(void *), void *argumen
 			if (__builtin_popcount(omitted) != given_up)
 				continue;
 			r = clone_with(required | optional_flags(omitted), run, argument, stack, ret);
-			if (r == 0) {
-				munmap(stack, CHILD_STACK_SIZE);
-				return 0;
-			}
+			if (r == 0 || r == -EAGAIN || r == -ENOMEM)
+				return r;
 			first = first ? first : r;
 		}
 	}
+	return first;
+}
+
+int namespaces_clone(bool keep_user_namespace, int (*run)(void *), void *argument, struct jail_process *ret,
+		     struct error *e)
+{
+	const int required = CLONE_NEWNET | (keep_user_namespace ? 0 : CLONE_NEWUSER);
+	char *stack;
+	int r;
+
+	stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (stack == MAP_FAILED)
+		return error_errno(e, errno, "memory for the jail's stack");
+	fflush(NULL);
+	r = clone_most(required, run, argument, stack, ret);
 	munmap(stack, CHILD_STACK_SIZE);
-	return explain_refusal(-first, keep_user_namespace, e);
+	return r < 0 ? explain_refusal(-r, keep_user_namespace, e) : 0;
 }
 
 static int write_file(pid_t pid, const char *name, const char *text)

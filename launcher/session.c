@@ -17,6 +17,7 @@
 #include "launcher/confine.h"
 #include "launcher/helper_client.h"
 #include "launcher/jail.h"
+#include "launcher/jail_drop.h"
 #include "launcher/jail_mounts.h"
 #include "launcher/jail_protocol.h"
 #include "launcher/namespaces.h"
@@ -161,6 +162,7 @@ static int prepare_jail(struct session *session, const sigset_t *inherited, bool
 		.environment = session->environment,
 		.signal_mask = *inherited,
 		.child_ignored = child_ignored,
+		.landlock = jail_reach_version(),
 		.require = session->settings->require,
 	};
 	return 0;
@@ -325,7 +327,7 @@ static int start_command(struct session *session, struct error *e)
 	struct jail_number number;
 	int r;
 
-	r = supervise_pending_end(session->signals);
+	r = supervise_pending_end();
 	if (r > 0)
 		return SESSION_EXIT_SIGNAL + r;
 	r = wire_send(session->jail_socket, JAIL_RUN, NULL, 0, NULL, 0);

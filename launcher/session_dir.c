@@ -23,6 +23,7 @@
 #define NAME_ATTEMPTS 64
 #define SWEEP_ENTRIES_MAX 100000 /* of the base directory, which anyone may fill if it is /tmp */
 #define BUNDLE_SIZE_MAX (64u << 20)
+#define OVERFLOW_UID 65534 /* of those not mapped (user_namespaces(7)) */
 
 static const char *const file_names[SESSION_FILE_COUNT] = {
 	[SESSION_FILE_CA_BUNDLE] = "ca-bundle.pem",
@@ -64,6 +65,12 @@ static int open_temporary_dir(const char *path, struct error *e)
 		return error_errno(e, -fd, "cannot open the directory for temporary files %s", path);
 	if (fstat(fd, &st) < 0)
 		return error_errno(e, errno, "%s", path);
+	if (st.st_uid == OVERFLOW_UID && geteuid() != OVERFLOW_UID)
+		return error_set(
+			e, EPERM,
+			"%s belongs to a user whom this user namespace does not know, perhaps root: set TMPDIR or "
+			"XDG_RUNTIME_DIR to a directory of your own",
+			path);
 	if (st.st_uid != 0 && st.st_uid != geteuid())
 		return error_set(e, EPERM, "%s belongs to another user: set TMPDIR to a directory of your own", path);
 	if ((st.st_mode & 022) != 0 && (st.st_mode & S_ISVTX) == 0)

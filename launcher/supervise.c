@@ -2,6 +2,7 @@
 #include "launcher/supervise.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "launcher/jail_protocol.h"
@@ -33,54 +35,89 @@ int supervise_signals(sigset_t *ret_inherited, struct error *e)
 	return fd < 0 ? error_errno(e, errno, "signalfd") : fd;
 }
 
-int supervise_pending_end(int signals)
+int supervise_pending_end(void)
 {
-	struct signalfd_siginfo info;
+	static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	struct sigaction action;
+	sigset_t pending;
 
-	while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		const int number = (int)info.ssi_signo;
-
-		if (number == SIGHUP || number == SIGINT || number == SIGQUIT || number == SIGTERM)
-			return number;
-	}
+	sigpending(&pending);
+	for (size_t i = 0; i < array_size(ends); i++)
+		if (sigismember(&pending, ends[i]) && sigaction(ends[i], NULL, &action) == 0 &&
+		    action.sa_handler != SIG_IGN)
+			return ends[i];
 	return 0;
 }
 
-/* Stops this process as the command was stopped, and returns when somebody continues it. */
-static void stop_like_command(int number)
-{
-	sigset_t one;
-
-	if (number != SIGTSTP && number != SIGTTIN && number != SIGTTOU)
-		number = SIGSTOP;
-	sigemptyset(&one);
-	sigaddset(&one, number);
-	raise(number);
-	/* Blocked until here, so that the stop happens inside this call and nowhere else. */
-	sigprocmask(SIG_UNBLOCK, &one, NULL);
-	sigprocmask(SIG_BLOCK, &one, NULL);
-}
-
 /*
- * True if the signal came from the terminal's driver, which sent it to the whole foreground process group. SIGTSTP and
- * its kin are mirrored when the command reacts to them, not when they arrive.
+ * True if the command need not be told: the terminal's driver sends these to the whole foreground process group (tty
+ * and job control signals of signal(7)), while SIGHUP of a hangup, say, is for the leader of the session alone.
+ * SIGTSTP and its kin are mirrored when the command reacts to them, not when they arrive.
  */
 static bool reached_command_already(const struct signalfd_siginfo *info)
 {
-	return info->ssi_code == SI_KERNEL;
+	static const uint32_t of_the_terminal[] = { SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH };
+
+	for (size_t i = 0; info->ssi_code == SI_KERNEL && i < array_size(of_the_terminal); i++)
+		if (info->ssi_signo == of_the_terminal[i])
+			return true;
+	return false;
 }
 
-static void forward_signals(const struct supervised *session)
+/* `early`: what came before the command ran did not reach it. Returns true if the command was sent SIGCONT. */
+static bool forward_signals(const struct supervised *session, bool early)
 {
 	struct signalfd_siginfo info;
+	bool continued = false;
 
 	while (read(session->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		const struct jail_number number = { (int32_t)info.ssi_signo };
+		/* The one that stop_like_command() asked for. */
+		bool ours = info.ssi_signo == SIGCONT && info.ssi_code > 0 && info.ssi_code != SI_KERNEL;
 
-		if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGPIPE || reached_command_already(&info))
+		if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGPIPE || ours ||
+		    (!early && reached_command_already(&info)))
 			continue;
+		continued |= info.ssi_signo == SIGCONT;
 		wire_send(session->jail_socket, JAIL_SIGNAL, &number, sizeof(number), NULL, 0);
 	}
+	return continued;
+}
+
+static bool is_readable(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, 0) > 0;
+}
+
+/*
+ * Stops this process as the command was stopped, and returns when somebody continues it, or when there is news of the
+ * command, which may have been continued or killed from elsewhere: then the socket sends SIGCONT (fcntl(2), O_ASYNC).
+ * The stop signal is blocked and pending before that is looked for, and SIGCONT takes it back, so neither is lost. A
+ * SIGSTOP could not be blocked; SIGTSTP is as good to whoever waits for us.
+ */
+static void stop_like_command(const struct supervised *session, int number)
+{
+	const int fd = session->jail_socket, flags = fcntl(fd, F_GETFL);
+	const struct timespec now = { 0 };
+	sigset_t one;
+
+	if (forward_signals(session, false))
+		return;
+	if (number != SIGTTIN && number != SIGTTOU)
+		number = SIGTSTP;
+	sigemptyset(&one);
+	sigaddset(&one, number);
+	raise(number);
+	fcntl(fd, F_SETOWN, getpid());
+	fcntl(fd, F_SETSIG, SIGCONT);
+	fcntl(fd, F_SETFL, flags | O_ASYNC);
+	if (is_readable(fd))
+		sigtimedwait(&one, NULL, &now);
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+	sigprocmask(SIG_BLOCK, &one, NULL);
+	fcntl(fd, F_SETFL, flags);
 }
 
 enum outcome { GOES_ON, COMMAND_ENDED, JAIL_BROKE };
@@ -95,10 +132,10 @@ static enum outcome read_report(const struct supervised *session, int *ret_statu
 	if (message.length != sizeof(number))
 		return JAIL_BROKE;
 	memcpy(&number, message.payload, sizeof(number));
-	if (message.type == JAIL_STOPPED) {
-		stop_like_command(number.value);
+	if (message.type == JAIL_STOPPED)
+		stop_like_command(session, number.value);
+	if (message.type == JAIL_STOPPED || message.type == JAIL_CONTINUED)
 		return GOES_ON;
-	}
 	*ret_status = number.value;
 	return message.type == JAIL_EXITED ? COMMAND_ENDED : JAIL_BROKE;
 }
@@ -128,6 +165,7 @@ int supervise_run(const struct supervised *session, struct error *e)
 	};
 	int status = 0;
 
+	forward_signals(session, true);
 	for (;;) {
 		if (poll(fds, array_size(fds), -1) < 0) {
 			if (errno == EINTR)
@@ -135,7 +173,7 @@ int supervise_run(const struct supervised *session, struct error *e)
 			return error_errno(e, errno, "poll");
 		}
 		if (fds[1].revents)
-			forward_signals(session);
+			forward_signals(session, false);
 		if (fds[0].revents) {
 			enum outcome outcome = read_report(session, &status);
 

@@ -14,10 +14,10 @@
 int supervise_signals(sigset_t *ret_inherited, struct error *e);
 
 /*
- * The first signal pending on `signals` that asks a program to end (HUP, INT, QUIT, TERM), which it takes; 0 if there
- * is none. For the time before the command runs.
+ * A pending signal that asks a program to end (HUP, INT, QUIT, TERM) and that the command would not have inherited as
+ * ignored; 0 if there is none. For the time before the command runs. It stays pending.
  */
-int supervise_pending_end(int signals);
+int supervise_pending_end(void);
 
 struct supervised {
 	const struct jail_process *jail;

@@ -50,6 +50,11 @@ class Terminal:
                 raise AssertionError(f"{text!r} did not appear on the terminal: {self.seen[self.at:]!r}")
         self.at = self.seen.index(text, self.at) + len(text)
 
+    def hang_up(self, seconds=10):
+        """Closes the window; returns the program's exit code."""
+        os.close(self.master)
+        return self.process.wait(timeout=seconds)
+
     def finish(self, seconds=10):
         """Reads to the end of the program; returns its exit code."""
         end = time.monotonic() + seconds

@@ -63,6 +63,45 @@ def stop_and_continue(w):
     session.finish().expect(0, out="end")
 
 
+def stopped(session):
+    return (system.stat_fields(session.pid) or [0, "?"])[1][0] == "T"
+
+
+@test()
+def continued_or_killed_from_inside(w):
+    """A command that is stopped and then continued, or killed, by another process of the jail: boundary-launch stops and goes on with it."""
+    for act, code in (("CONT", 3), ("KILL", 137)):
+        session = start(w, ["sh", "-c", f"(sleep 0.7; kill -{act} $$) & kill -STOP $$; exit 3"], start_new_session=False, process_group=0)
+        wait_until(lambda: stopped(session), 5, "boundary-launch stopped")
+        session.finish(10).expect(code)
+
+
+@test()
+def killed_while_stopped(w):
+    """So does the death of the jail's first process."""
+    session = start(w, ["sh", "-c", "kill -STOP $$; sleep 60"], start_new_session=False, process_group=0)
+    wait_until(lambda: stopped(session), 5, "boundary-launch stopped")
+    system.kill(session.jail_init())
+    session.finish(10).expect(125)
+
+
+@test(root=True)
+def signals_of_the_kernel_for_the_launcher_alone(w):
+    """A timer that was set before the exec: the kernel sends SIGALRM to this process, and nobody to the command."""
+    session = start(w, ["sh", "-c", "echo ready; exec sleep 30"], preexec_fn=lambda: signal.alarm(2))
+    session.finish(10).expect(128 + signal.SIGALRM)
+
+
+@test(root=True)
+def inherited_ignore_holds_during_set_up(w):
+    """As of `command &` in a shell without job control, or nohup: the signal does nothing whenever it comes."""
+    for i in range(12):
+        session = start(w, ["sh", "-c", "sleep 0.1; echo end"], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        time.sleep(0.005 * i)
+        session.kill(signal.SIGINT)
+        session.finish().expect(0, out="end")
+
+
 # On a terminal ------------------------------------------------------------------------------------------------------
 
 
@@ -176,3 +215,23 @@ def tiocsti_and_tioclinux_fail(w):
     terminal.finish()
     lines = [l for l in terminal.seen.splitlines() if l.startswith("ioctl")]
     check(len(lines) == 4 and all(" -1 EPERM" in l for l in lines), f"{lines}")
+
+
+@test(root=True)
+def hangup_of_the_terminal(w):
+    """The window is closed: the kernel tells the leader of the session, which boundary-launch is here, and it the command."""
+    terminal = Terminal(w, arguments(w, ["sh", "-c", "echo ready; exec sleep 60"]))
+    terminal.expect("ready")
+    code = terminal.hang_up()
+    check(code == 128 + signal.SIGHUP, f"exit {code}")
+
+
+@test()
+def control_c_during_set_up(w):
+    """Whenever it is typed, the command does not run on as if it had not been."""
+    for i in range(20):
+        terminal = Terminal(w, arguments(w, ["sleep", "20"]))
+        time.sleep(0.01 + 0.003 * i)
+        terminal.type("\x03")
+        code = terminal.finish(5)
+        check(code == 128 + signal.SIGINT, f"round {i}: exit {code}")

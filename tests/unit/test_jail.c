@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -133,7 +134,7 @@ START_TEST(landlock_keeps_signals_inside)
 	if (attacker == 0) {
 		inside_check(kill(victim, 0) == 0);
 		inside_check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-		inside_check(jail_drop_reach() == 0);
+		inside_check(jail_drop_reach(jail_reach_version()) == 0);
 		inside_check(kill(victim, SIGKILL) < 0 && errno == EPERM);
 		inside_check(kill(getppid(), 0) < 0 && errno == EPERM);
 		_exit(0);
@@ -142,6 +143,44 @@ START_TEST(landlock_keeps_signals_inside)
 	ck_assert_int_eq(waitpid(victim, NULL, WNOHANG), 0);
 	kill(victim, SIGKILL);
 	waitpid(victim, NULL, 0);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "wait status 0x%x", status);
+}
+END_TEST
+
+/*
+ * Requirement: a command may rename and link between directories, whatever version of Landlock there is; and where that
+ * allows it, processes outside cannot be traced.
+ */
+START_TEST(landlock_restricts_no_files)
+{
+	char directory[] = "/tmp/boundary-jail-XXXXXX", from[64], to[64], link_to[64], sub_directory[64];
+	int status;
+	pid_t child;
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(sub_directory, sizeof(sub_directory), "%s/d", directory);
+	snprintf(from, sizeof(from), "%s/f", directory);
+	snprintf(to, sizeof(to), "%s/d/f", directory);
+	snprintf(link_to, sizeof(link_to), "%s/l", directory);
+	ck_assert_int_eq(mkdir(sub_directory, 0700), 0);
+	child = fork();
+	if (child == 0) {
+		int fd = open(from, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+		inside_check(fd >= 0);
+		inside_check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+		inside_check(jail_drop_reach(_i) == 0);
+		inside_check(rename(from, to) == 0);
+		inside_check(link(to, link_to) == 0);
+		inside_check(open("/etc/hostname", O_RDONLY | O_CLOEXEC) >= 0);
+		inside_check(_i < JAIL_REACH_TRACE || ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) < 0);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	unlink(to);
+	unlink(link_to);
+	rmdir(sub_directory);
+	rmdir(directory);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "wait status 0x%x", status);
 }
 END_TEST
@@ -155,22 +194,42 @@ static void count_warning(void *user, const char *text)
 	warnings++;
 }
 
+/* All mounts at or below the path are read-only (proc(5), mountinfo: number, parent, device, root, place, options). */
+static bool nothing_writable(const char *path)
+{
+	_cleanup_file_ FILE *file = fopen("/proc/self/mountinfo", "re");
+	char line[4096], place[1024], options[1024];
+	bool any = false;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%*s %*s %*s %*s %1023s %1023s", place, options) != 2 ||
+		    strncmp(place, path, strlen(path)) != 0)
+			continue;
+		any = true;
+		if (strncmp(options, "ro", 2) != 0)
+			return false;
+	}
+	return any;
+}
+
 static int mounts(void *argument)
 {
 	const struct jail_mounts all = { true, "/etc/hostname", "/etc/hostname" };
 	struct stat shown, source;
+	bool own_proc;
 
 	(void)argument;
 	await_maps();
-	inside_check(jail_mounts_set_up(&all, count_warning, NULL));
+	inside_check(jail_mounts_set_up(&all, &own_proc, count_warning, NULL) && own_proc);
 	inside_check(jail_network_limit_orphans() == 0);
-	jail_mounts_protect(true, count_warning, NULL);
+	jail_mounts_protect(count_warning, NULL);
 	inside_check(jail_network_limit_orphans() == -EROFS);
 	inside_check(warnings == 0);
 	inside_check(stat("/etc/hosts", &shown) == 0 && stat("/etc/hostname", &source) == 0);
 	inside_check(shown.st_ino == source.st_ino && shown.st_dev == source.st_dev);
 	inside_check(access("/proc/1", F_OK) == 0 && access("/proc/2", F_OK) < 0);
 	inside_check(open("/proc/sys/kernel/hostname", O_WRONLY) < 0 && (errno == EROFS || errno == EACCES));
+	inside_check(nothing_writable("/sys"));
 	return 0;
 }
 
@@ -245,6 +304,7 @@ int main(void)
 	tcase_add_test(all, each_optional_namespace_has_its_loss);
 	tcase_add_test(all, no_capability_is_left);
 	tcase_add_test(all, landlock_keeps_signals_inside);
+	tcase_add_loop_test(all, landlock_restricts_no_files, 0, jail_reach_version() + 1);
 	tcase_add_test(all, mounts_are_private);
 	tcase_add_test(all, a_missing_cable_is_named);
 	tcase_add_test(all, dns_sockets_of_every_kind_of_nameserver);
