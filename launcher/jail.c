@@ -35,6 +35,7 @@ struct jail_state {
 	struct wire_message message;
 	int children; /* signalfd of SIGCHLD */
 	bool warned;  /* something was lost */
+	bool lingers; /* connections of the jail may outlive it, and its network namespace with them */
 	pid_t command;
 };
 
@@ -174,8 +175,7 @@ static void set_up_mounts(struct jail_state *state)
 	bool own_proc = false;
 	bool mounted = state->namespaces & CLONE_NEWNS && jail_mounts_set_up(&mounts, &own_proc, send_warning, state);
 
-	/* Where it cannot be had, the cable of a killed session stays for some minutes; nothing else. */
-	jail_network_limit_orphans();
+	state->lingers = jail_network_limit_orphans() < 0;
 	if (mounted)
 		jail_mounts_protect(send_warning, state);
 	warn_of_reach(state, own_proc);
@@ -394,7 +394,7 @@ int jail_main(void *argument)
 	}
 	if (seccomp_program_load(state.jail->own_filter) < 0)
 		return 1;
-	wire_send(JAIL_SOCKET_FD, JAIL_STARTED, NULL, 0, NULL, 0);
+	send_number(JAIL_STARTED, state.lingers);
 	run_until_end(&state);
 	return 0;
 }

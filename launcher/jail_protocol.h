@@ -24,7 +24,7 @@ enum jail_message {
 	JAIL_NETWORK,   /* struct jail_network */
 	JAIL_SOCKETS,   /* struct jail_sockets */
 	JAIL_RUN,       /* no payload */
-	JAIL_STARTED,   /* no payload */
+	JAIL_STARTED,   /* struct jail_number: 1 if connections may outlive the jail, with its netns */
 	JAIL_SIGNAL,    /* struct jail_number: a signal for the command */
 	JAIL_STOPPED,   /* struct jail_number: the signal that stopped it */
 	JAIL_CONTINUED, /* struct jail_number: 0 */

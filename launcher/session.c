@@ -54,6 +54,7 @@ struct session {
 	char **environment;
 	struct seccomp_program *command_filter, *own_filter;
 	struct jail jail;
+	bool cable_goes; /* with the jail; else the helper has to delete it */
 	struct wire_message message;
 };
 
@@ -338,6 +339,10 @@ static int start_command(struct session *session, struct error *e)
 		memcpy(&number, message->payload, sizeof(number));
 		return explain_exec(session, number.value, e);
 	}
+	if (r == 0 && message->length == sizeof(number)) {
+		memcpy(&number, message->payload, sizeof(number));
+		session->cable_goes = number.value == 0;
+	}
 	return r;
 }
 
@@ -398,8 +403,9 @@ static void tear_down(struct session *session)
 	close_fd(&session->process.pidfd);
 	close_fd(&session->jail_socket);
 	service_hang_up(&session->proxy);
-	/* Told that the jail is gone, the helper need not wait until the kernel has unregistered the interface. */
-	if (session->helper.pid > 0 && session->process.pid > 0)
+	/* Told that the jail is gone, the helper need not wait until the kernel has unregistered the interface. Its
+	 * socket's end tells it to delete that. */
+	if (session->helper.pid > 0 && session->cable_goes)
 		helper_client_detach(&session->helper);
 	service_hang_up(&session->helper);
 	service_end(&session->proxy, COMPANION_END_TIMEOUT_MS);

@@ -151,7 +151,7 @@ def the_proxy_dies_with_the_launcher_whatever_it_does(w):
 # Connections --------------------------------------------------------------------------------------------------------
 
 
-@test(timeout=120)
+@test(timeout=120, builds=("release",))
 def half_open_handshakes_are_bounded(w):
     """
     More of them than are served at once, each made to take as much memory as it can: the proxy keeps to its bounds, another

@@ -49,7 +49,7 @@ fuzz-programs: $(fuzzers)
 print-fuzzers:
 	@printf '%s\n' $(fuzzers)
 
-# target fuzz: run every fuzzer for FUZZ_SECONDS=30, two at a time; T='PATTERN...' chooses some
+# target fuzz: run every fuzzer for FUZZ_SECONDS=30, three at a time; T='PATTERN...' chooses some
 fuzz: $(fuzzers)
 	@$(fuzz_run) --seconds $(FUZZ_SECONDS) $(T)
 

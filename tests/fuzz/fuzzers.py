@@ -2,7 +2,7 @@
 """
 tests/fuzz/fuzzers.py --directory DIRECTORY [--seconds N] [PATTERN...]
 
-Runs the libFuzzer programs DIRECTORY/fuzz_NAME whose names match a PATTERN, two at a time, for N seconds each (0: over
+Runs the libFuzzer programs DIRECTORY/fuzz_NAME whose names match a PATTERN, three at a time, for N seconds each (0: over
 the seeds, once). What is found beyond the seeds in tests/fuzz/corpus/NAME, which are only read, is kept in
 DIRECTORY/found/NAME and used by the next run. A crash, leak, time-out or lack of memory is a failure; the input that
 causes it is in DIRECTORY/crashes.
@@ -24,7 +24,7 @@ sys.path.insert(0, str(TOP / "tests/e2e"))
 import registry  # noqa: E402
 from report import FAILED, PASSED, Report  # noqa: E402
 
-AT_ONCE = 2
+AT_ONCE = 3  # of five, in two rounds
 SECONDS = 30
 INPUT_SECONDS = 10  # one input may take; a thousand times what one takes
 MEMORY_MB = 1024

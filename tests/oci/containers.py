@@ -139,9 +139,33 @@ def works(container, uid):
     launch(container, uid, "curl", "-sS", "https://api.example/x").expect(0, out="GET https://api.example/x")
     launch(container, uid, "curl", "-sS", "-f", "https://other.example/x").expect(22)
     launch(container, uid, "sh", "-c", "grep CapEff /proc/self/status; exit 7").expect(7, out="0000000000000000")
+    keeps_off_others(container, uid)
     requires(container, uid)
     # By the kernel's own list: /sys may show another namespace's devices. It goes with the jail's namespace, a moment later.
     wait_until(lambda: "bnd" not in container.execute(["cat", "/proc/net/dev"], uid).out, 15, "no interface is left")
+
+
+# Of each process but itself that /proc shows: what of it can be opened.
+LOOK_AROUND = """import os
+me, seen = os.readlink("/proc/self"), 0
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if pid == me: continue
+    seen += 1
+    for name, how in ("mem", os.O_RDWR), ("environ", os.O_RDONLY), ("root/etc/passwd", os.O_RDONLY), ("cwd/.", os.O_RDONLY):
+        try: os.read(os.open(f"/proc/{pid}/{name}", how), 0); print("opened", name, "of", pid)
+        except IsADirectoryError: print("opened", name, "of", pid)
+        except OSError: pass
+print("seen", seen)
+"""
+
+
+def keeps_off_others(container, uid):
+    """Where the container's /proc cannot be replaced, the command sees the user's other processes, and can open nothing of them."""
+    container.execute(["sh", "-c", "sleep 30 >/dev/null 2>&1 &"], uid)
+    outside = container.execute(["/usr/bin/python3", "-c", LOOK_AROUND], uid).expect(0)
+    check("opened mem" in outside.out, f"outside the jail nothing can be opened either: this shows nothing; {outside.out!r}")
+    inside = launch(container, uid, "/usr/bin/python3", "-c", LOOK_AROUND).expect(0, out="seen")
+    check("opened" not in inside.out, f"{inside.out!r}")
 
 
 def requires(container, uid):

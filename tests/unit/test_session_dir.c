@@ -204,9 +204,13 @@ START_TEST(unsafe_bases_are_refused)
 	ck_assert_int_eq(session_dir_create(NULL, shared, &dir, NULL), 0);
 	session_dir_remove(&dir);
 	if (geteuid() == 0) {
-		ck_assert_int_eq(chown(shared, 65534, 65534), 0);
+		ck_assert_int_eq(chown(shared, 12345, 12345), 0);
 		ck_assert_int_eq(session_dir_create(NULL, shared, &dir, &e), -EPERM);
 		ck_assert_ptr_nonnull(strstr(e.text, "another user"));
+		/* As a user namespace shows what is not mapped into it. */
+		ck_assert_int_eq(chown(shared, 65534, 65534), 0);
+		ck_assert_int_eq(session_dir_create(NULL, shared, &dir, &e), -EPERM);
+		ck_assert_ptr_nonnull(strstr(e.text, "does not know"));
 	}
 	ck_assert_int_eq(dir.fd, -1);
 }
