@@ -1,4 +1,4 @@
-/* The dry run and the nearest rule: policy/rules/rules.h. */
+/* The dry run, the nearest rule and the suggested one: policy/rules/rules.h. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -194,6 +194,72 @@ START_TEST(key_names)
 }
 END_TEST
 
+static const struct {
+	const char *host, *path, *address;
+	enum rule_scheme scheme;
+	uint16_t port;
+	const char *text;
+} suggestions[] = {
+	{ "a.example", "/x/y", NULL, RULE_HTTPS, 443, "domain=a.example method=GET path=/x/y" },
+	{ "a.example", "/", NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
+	{ "a.example", "/x/", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/x/*" },
+	{ "a.example", "/x", NULL, RULE_HTTP, 443, "domain=a.example method=GET path=/x port=443" },
+	{ "a.example", "/x/../y", NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
+	{ "a.example", "*", NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
+	{ "a.example", NULL, NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
+	{ "a.example", "/x", "192.0.2.1", RULE_HTTP, 80, "domain=a.example method=GET path=/x" },
+	{ "a.example", "/x", "fd00::1", RULE_HTTP, 80, "domain=a.example method=GET path=/x ip=fd00::1" },
+	{ "10.0.0.1", "/x", NULL, RULE_HTTP, 8080, "domain=10.0.0.1 method=GET path=/x port=8080 ip=10.0.0.1" },
+	{ "[::1]", "/x", NULL, RULE_HTTP, 80, "method=GET path=/x ip=::1" },
+	{ "a_b.c.example", "/x", NULL, RULE_HTTP, 80, "domain=*.c.example method=GET path=/x" },
+	{ "a.b_.example", "/x", NULL, RULE_HTTP, 80, "domain=a.*.example method=GET path=/x" },
+	{ "a.b_", "/x", NULL, RULE_HTTP, 80, "domain=* method=GET path=/x" },
+	{ "a.example", "/*/a,b/a*%2f", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/%2A/a%2Cb/a%2A%2f" },
+};
+
+START_TEST(suggestion_text)
+{
+	struct ip_address address;
+	struct rule_request request = {
+		.method = "GET",
+		.scheme = suggestions[_i].scheme,
+		.host = suggestions[_i].host,
+		.port = suggestions[_i].port,
+		.path = suggestions[_i].path,
+		.address = suggestions[_i].address ? &address : NULL,
+	};
+	char text[256];
+
+	if (suggestions[_i].address)
+		ck_assert_int_eq(ip_address_parse(suggestions[_i].address, strlen(suggestions[_i].address), &address),
+				 0);
+	rule_suggest(&request, text, sizeof(text));
+	ck_assert_str_eq(text, suggestions[_i].text);
+}
+END_TEST
+
+START_TEST(suggestion_that_does_not_fit)
+{
+	struct rule_request request = {
+		.method = "GET", .scheme = RULE_HTTP, .host = "a.example", .port = 80, .path = "/x"
+	};
+	char text[64];
+
+	ck_assert_uint_eq(rule_suggest(&request, text, 36), 35);
+	ck_assert_str_eq(text, "domain=a.example method=GET path=/x");
+	ck_assert_uint_eq(rule_suggest(&request, text, 35), 27);
+	ck_assert_str_eq(text, "domain=a.example method=GET");
+	ck_assert_uint_eq(rule_suggest(&request, text, 27), 16);
+	ck_assert_str_eq(text, "domain=a.example");
+	ck_assert_uint_eq(rule_suggest(&request, text, 16), 0);
+	ck_assert_str_eq(text, "");
+	ck_assert_uint_eq(rule_suggest(&request, text, 0), 0);
+	request.method = NULL;
+	rule_suggest(&request, text, sizeof(text));
+	ck_assert_str_eq(text, "domain=a.example path=/x");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rules, explained");
@@ -207,6 +273,8 @@ int main(void)
 	tcase_add_test(tcase, nearest);
 	tcase_add_test(tcase, nearest_names_a_missing_ip);
 	tcase_add_test(tcase, key_names);
+	tcase_add_loop_test(tcase, suggestion_text, 0, array_size(suggestions));
+	tcase_add_test(tcase, suggestion_that_does_not_fit);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -1,4 +1,4 @@
-/* Random rules and requests: the matcher against a naive one, suggestions against the matcher, and the index's cost. */
+/* Random rules and requests: the matcher against a naive one, suggestions against the matcher. */
 #include <check.h>
 #include <errno.h>
 #include <regex.h>
@@ -8,7 +8,6 @@
 
 #include "policy/rules/host.h"
 #include "policy/rules/rules.h"
-#include "policy/rules/set.h"
 #include "shared/cleanup.h"
 
 #define TEXT_MAX 1024
@@ -432,126 +431,6 @@ START_TEST(spoiled_rules_are_refused_at_a_place)
 }
 END_TEST
 
-static const struct {
-	const char *host, *path, *address;
-	enum rule_scheme scheme;
-	uint16_t port;
-	const char *text;
-} suggestions[] = {
-	{ "a.example", "/x/y", NULL, RULE_HTTPS, 443, "domain=a.example method=GET path=/x/y" },
-	{ "a.example", "/", NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
-	{ "a.example", "/x/", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/x/*" },
-	{ "a.example", "/x", NULL, RULE_HTTP, 443, "domain=a.example method=GET path=/x port=443" },
-	{ "a.example", "/x/../y", NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
-	{ "a.example", "*", NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
-	{ "a.example", NULL, NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
-	{ "a.example", "/x", "192.0.2.1", RULE_HTTP, 80, "domain=a.example method=GET path=/x" },
-	{ "a.example", "/x", "fd00::1", RULE_HTTP, 80, "domain=a.example method=GET path=/x ip=fd00::1" },
-	{ "10.0.0.1", "/x", NULL, RULE_HTTP, 8080, "domain=10.0.0.1 method=GET path=/x port=8080 ip=10.0.0.1" },
-	{ "[::1]", "/x", NULL, RULE_HTTP, 80, "method=GET path=/x ip=::1" },
-	{ "a_b.c.example", "/x", NULL, RULE_HTTP, 80, "domain=*.c.example method=GET path=/x" },
-	{ "a.b_.example", "/x", NULL, RULE_HTTP, 80, "domain=a.*.example method=GET path=/x" },
-	{ "a.b_", "/x", NULL, RULE_HTTP, 80, "domain=* method=GET path=/x" },
-	{ "a.example", "/*/a,b/a*%2f", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/%2A/a%2Cb/a%2A%2f" },
-};
-
-START_TEST(suggestion_text)
-{
-	struct ip_address address;
-	struct rule_request request = {
-		.method = "GET",
-		.scheme = suggestions[_i].scheme,
-		.host = suggestions[_i].host,
-		.port = suggestions[_i].port,
-		.path = suggestions[_i].path,
-		.address = suggestions[_i].address ? &address : NULL,
-	};
-	char text[256];
-
-	if (suggestions[_i].address)
-		ck_assert_int_eq(ip_address_parse(suggestions[_i].address, strlen(suggestions[_i].address), &address),
-				 0);
-	rule_suggest(&request, text, sizeof(text));
-	ck_assert_str_eq(text, suggestions[_i].text);
-}
-END_TEST
-
-START_TEST(suggestion_that_does_not_fit)
-{
-	struct rule_request request = {
-		.method = "GET", .scheme = RULE_HTTP, .host = "a.example", .port = 80, .path = "/x"
-	};
-	char text[64];
-
-	ck_assert_uint_eq(rule_suggest(&request, text, 36), 35);
-	ck_assert_str_eq(text, "domain=a.example method=GET path=/x");
-	ck_assert_uint_eq(rule_suggest(&request, text, 35), 27);
-	ck_assert_str_eq(text, "domain=a.example method=GET");
-	ck_assert_uint_eq(rule_suggest(&request, text, 27), 16);
-	ck_assert_str_eq(text, "domain=a.example");
-	ck_assert_uint_eq(rule_suggest(&request, text, 16), 0);
-	ck_assert_str_eq(text, "");
-	ck_assert_uint_eq(rule_suggest(&request, text, 0), 0);
-	request.method = NULL;
-	rule_suggest(&request, text, sizeof(text));
-	ck_assert_str_eq(text, "domain=a.example path=/x");
-}
-END_TEST
-
-static struct rule_set *crowd(unsigned int n)
-{
-	static const char *const shapes[] = { "domain=h%u.example",         "domain=*.h%u.example",
-					      "domain=h%u.*.example",       "domain=*.h%u.*.example",
-					      "domain=h%u.test method=GET", "domain=www.h%u.example path=/x",
-					      "domain=h%u.real.example",    "domain=other%u.test,*.more%u.test" };
-	struct rule_set *set;
-
-	ck_assert_int_eq(rule_set_new(&set), 0);
-	for (unsigned int i = 0; i < n; i++) {
-		char text[128];
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(text, sizeof(text), shapes[i % array_size(shapes)], i, i);
-#pragma GCC diagnostic pop
-		ck_assert_int_eq(rule_set_add(set, RULE_ALLOW, text, "crowd", NULL), 0);
-	}
-	ck_assert_int_eq(rule_set_add(set, RULE_ALLOW, "domain=www.real.example method=GET", "crowd", NULL), 0);
-	return set;
-}
-
-static size_t work_for(const struct rule_set *set, const char *host, bool expect_match)
-{
-	struct rule_request request = { .method = "GET", .scheme = RULE_HTTP, .host = host, .port = 80, .path = "/" };
-	struct rule_question question;
-	size_t work;
-
-	rule_question_prepare(&request, &question);
-	ck_assert_int_eq(rule_set_first_match(set, RULE_ALLOW, false, &question, &work) != NULL, expect_match);
-	return work;
-}
-
-START_TEST(other_hosts_cost_nothing)
-{
-	struct rule_set *small = crowd(10);
-	struct rule_set *large = crowd(100000);
-
-	ck_assert_uint_eq(rule_set_count(large, RULE_ALLOW), 100001);
-	ck_assert_uint_eq(work_for(small, "www.real.example", true), work_for(large, "www.real.example", true));
-	ck_assert_uint_eq(work_for(small, "no.such.host.example", false),
-			  work_for(large, "no.such.host.example", false));
-	ck_assert_uint_eq(work_for(small, "elsewhere", false), work_for(large, "elsewhere", false));
-	ck_assert_uint_le(work_for(large, "www.real.example", true), 12);
-	/* And those rules are really there. */
-	work_for(large, "h80000.example", true);
-	work_for(large, "a.b.h80001.example", true);
-	work_for(large, "h80002.q.example", true);
-	work_for(large, "z.h80003.q.example", true);
-	rule_set_free(small);
-	rule_set_free(large);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("rules, random");
@@ -563,9 +442,6 @@ int main(void)
 	tcase_add_test(tcase, matcher_agrees_with_naive_one);
 	tcase_add_test(tcase, suggestion_permits_the_request);
 	tcase_add_test(tcase, spoiled_rules_are_refused_at_a_place);
-	tcase_add_loop_test(tcase, suggestion_text, 0, array_size(suggestions));
-	tcase_add_test(tcase, suggestion_that_does_not_fit);
-	tcase_add_test(tcase, other_hosts_cost_nothing);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
