@@ -277,9 +277,11 @@ int rule_parse(const char *text, const char *source, struct rule **ret, struct e
 	}
 	if (r < 0)
 		return r;
-	if (rule->keys == 0)
+	/* `tls` says what to do with a connection, not which one is meant. */
+	if ((rule->keys & ~(1u << RULE_KEY_NONE)) == 0)
 		return lexer_error(&lexer, lexer.text + lexer.length, 0,
-				   "KEY=VALUE; an empty rule would match everything: if that is meant, write domain=*");
+				   "%s; an empty rule would match everything: if that is meant, write domain=*",
+				   rule->keys ? "a key besides tls" : "KEY=VALUE");
 	*ret = take_ptr(rule);
 	return 0;
 }

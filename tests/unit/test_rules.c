@@ -224,6 +224,8 @@ START_TEST(ports_and_protocols)
 	ck_assert(allows_port("proto=http,https", RULE_HTTP, 80));
 	ck_assert(allows_port("proto=http proto=https", RULE_HTTPS, 80));
 	ck_assert(allows_port("tls=inspect domain=a.example", RULE_HTTPS, 443));
+	ck_assert(allows_port("tls=inspect port=443", RULE_HTTPS, 443));
+	ck_assert(!allows_port("tls=inspect port=443", RULE_HTTPS, 444));
 }
 END_TEST
 
@@ -367,6 +369,8 @@ static const struct {
 } error_cases[] = {
 	{ "", "src: column 1: expected KEY=VALUE, found the end of the rule", "write domain=*" },
 	{ " \t\n ", "src: column 5: expected KEY=VALUE, found the end", NULL },
+	{ "tls=inspect", "src: column 12: expected a key besides tls, found the end of the rule", "write domain=*" },
+	{ "tls=inspect tls=inspect ", "src: column 25: expected a key besides tls", NULL },
 	{ "github.com", "src: column 1: expected KEY=VALUE, found 'github.com'", "domain=github.com" },
 	{ "/api/*", "src: column 1: expected KEY=VALUE, found '/api/*'", "path=/api/*" },
 	{ "GET domain=x", "src: column 1: expected KEY=VALUE, found 'GET'", "method=GET" },
