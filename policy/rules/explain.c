@@ -6,8 +6,7 @@
 #include <strings.h>
 
 #include "policy/rules/host.h"
-#include "policy/rules/path.h"
-#include "policy/rules/rules.h"
+#include "policy/rules/set.h"
 #include "policy/rules/text.h"
 #include "shared/cleanup.h"
 
@@ -132,18 +131,30 @@ static void describe_failure(const struct rule_request *request, enum rule_key k
 	}
 }
 
+/* Why a deny rule applies to a path that it does not seem to name. */
+static const char *deny_note(const struct rule *rule, const char *path)
+{
+	if (!rule_has_key(rule, RULE_KEY_PATH))
+		return "";
+	if (!path_is_normal(path))
+		return "\nnote: the path is not in normal form, every deny rule with path= applies to it";
+	for (size_t i = 0; i < rule->n_paths; i++) {
+		if (path_pattern_matches(&rule->paths[i], path))
+			return "";
+	}
+	return "\nnote: the path matches as some servers read it: %2F as '/', without ';' parameters or a final '/'";
+}
+
 static void write_report(const struct rule_set *set, const struct rule_request *request, struct rule_decision *decision,
 			 char *ret, size_t size)
 {
 	char reason[512];
 
 	if (decision->rule) {
-		bool strict = !decision->allowed && !path_is_normal(request->path);
+		const struct rule *rule = set->tables[decision->action].rules[decision->number - 1];
 
 		snprintf(ret, size, "%s rule %zu: %s%s", decision->allowed ? "ALLOW" : "DENY deny", decision->number,
-			 decision->rule,
-			 strict ? "\nnote: the path is not in normal form, every deny rule with path= applies to it"
-				: "");
+			 decision->rule, decision->allowed ? "" : deny_note(rule, request->path));
 		return;
 	}
 	rule_set_nearest(set, request, decision);

@@ -45,7 +45,10 @@ static bool any_path_matches(const struct rule *rule, const struct rule_question
 	if (!question->path_is_normal)
 		return rule->action == RULE_DENY && question->request->path[0] == '/';
 	for (size_t i = 0; i < rule->n_paths; i++) {
-		if (path_pattern_matches(&rule->paths[i], question->request->path))
+		const struct path_pattern *pattern = &rule->paths[i];
+
+		if (rule->action == RULE_DENY ? path_pattern_may_match(pattern, question->request->path)
+					      : path_pattern_matches(pattern, question->request->path))
 			return true;
 	}
 	return false;

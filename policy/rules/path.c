@@ -92,36 +92,136 @@ bool path_is_normal(const char *path)
 	}
 }
 
-static bool segment_equals(const char *raw, const char *end, const char *decoded)
+/*
+ * How servers read a path in normal form: bits that combine. Plainly it is split on '/', then its segments are decoded.
+ * The names of the bits are in the order in which servers take the steps.
+ */
+enum reading {
+	READ_PLAIN = 0,
+	READ_SPLIT = 1 << 0,       /* an encoded slash separates, too */
+	READ_CUT_RAW = 1 << 1,     /* `;` and what follows in its segment is dropped before anything is decoded */
+	READ_CUT_DECODED = 1 << 2, /* and what a `;` begins that shows when all is decoded */
+	READ_MERGE = 1 << 3,       /* empty segments, which only come of the above, are dropped, but not a last one */
+	READINGS = 1 << 4,
+};
+
+struct reader {
+	const char *rest; /* NULL behind the last segment */
+	const char *end;
+	unsigned int reading;
+};
+
+/* Raw text. */
+struct segment {
+	const char *at;
+	const char *end;
+};
+
+/* Returns false, as soon as that shows, if the segment has more than `most` octets: long paths are cheap to tell. */
+static bool next_segment(struct reader *reader, size_t most, struct segment *ret)
 {
-	while (raw < end) {
-		if (next_octet(&raw, end) != (unsigned char)*decoded || *decoded == '\0')
+	struct segment segment = { reader->rest, NULL };
+	bool in_raw_parameters = false;
+	size_t octets = 0;
+
+	for (const char *at = reader->rest; at < reader->end;) {
+		const char *here = at;
+		int octet = next_octet(&at, reader->end);
+		bool raw = *here != '%';
+
+		if (octet == '/' && (raw || (reader->reading & READ_SPLIT && !in_raw_parameters))) {
+			*ret = (struct segment){ segment.at, segment.end ? segment.end : here };
+			reader->rest = at;
+			return true;
+		}
+		if (octet == ';') {
+			in_raw_parameters = in_raw_parameters || (raw && reader->reading & READ_CUT_RAW);
+			if (!segment.end && (in_raw_parameters || reader->reading & READ_CUT_DECODED))
+				segment.end = here;
+		}
+		if (!segment.end && ++octets > most)
 			return false;
-		decoded++;
 	}
-	return *decoded == '\0';
+	*ret = (struct segment){ segment.at, segment.end ? segment.end : reader->end };
+	reader->rest = NULL;
+	return true;
 }
 
-bool path_pattern_matches(const struct path_pattern *pattern, const char *path)
+static bool take_segment(struct reader *reader, size_t most, struct segment *ret)
 {
-	/* At the '/' before the next segment; NULL behind the last one. */
-	const char *rest = path;
+	do {
+		if (!reader->rest || !next_segment(reader, most, ret))
+			return false;
+	} while (reader->reading & READ_MERGE && ret->at == ret->end && reader->rest);
+	return true;
+}
+
+static bool segment_equals(const struct segment *segment, const char *decoded, size_t length)
+{
+	const char *at = segment->at;
+	size_t i = 0;
+
+	while (at < segment->end) {
+		if (i == length || next_octet(&at, segment->end) != (unsigned char)decoded[i])
+			return false;
+		i++;
+	}
+	return i == length;
+}
+
+/* Where encoded slashes separate, those of the pattern do as well: it may be several segments then. */
+static bool take_literal(struct reader *reader, const char *decoded)
+{
+	for (;;) {
+		size_t length = reader->reading & READ_SPLIT ? strcspn(decoded, "/") : strlen(decoded);
+		struct segment segment;
+
+		if (length > 0 &&
+		    (!take_segment(reader, length, &segment) || !segment_equals(&segment, decoded, length)))
+			return false;
+		decoded += length;
+		if (*decoded == '\0')
+			return true;
+		decoded++;
+	}
+}
+
+/* `strictly`: as an allow rule must, to which a final slash is not all the same. */
+static bool matches(const struct path_pattern *pattern, const char *path, unsigned int reading, bool strictly)
+{
+	struct reader reader = { .rest = path + 1, .end = path + strlen(path), .reading = reading };
+	struct segment segment;
 
 	if (pattern->n_segments == 0)
 		return true;
 	for (size_t i = 0; i < pattern->n_segments; i++) {
-		const char *end;
+		const char *literal = pattern->segments[i];
 
-		if (!rest)
+		if (!literal && i + 1 == pattern->n_segments)
+			return reader.rest;
+		if (literal ? !take_literal(&reader, literal) : !take_segment(&reader, SIZE_MAX, &segment))
 			return false;
-		if (!pattern->segments[i] && i + 1 == pattern->n_segments)
-			return true;
-		end = strchrnul(rest + 1, '/');
-		if (pattern->segments[i] && !segment_equals(rest + 1, end, pattern->segments[i]))
-			return false;
-		rest = *end ? end : NULL;
 	}
-	return !rest;
+	if (!reader.rest || strictly)
+		return !reader.rest;
+	return take_segment(&reader, 0, &segment) && !reader.rest;
+}
+
+bool path_pattern_matches(const struct path_pattern *pattern, const char *path)
+{
+	return matches(pattern, path, READ_PLAIN, true);
+}
+
+bool path_pattern_may_match(const struct path_pattern *pattern, const char *path)
+{
+	/* Without these characters only the slashes of the pattern can be read in two ways. */
+	unsigned int readings = strpbrk(path, "%;") ? READINGS : READ_SPLIT + 1;
+
+	for (unsigned int reading = READ_PLAIN; reading < readings; reading++) {
+		if (matches(pattern, path, reading, false))
+			return true;
+	}
+	return false;
 }
 
 void path_pattern_clear(struct path_pattern *pattern)

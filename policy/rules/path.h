@@ -18,11 +18,19 @@ int path_pattern_parse(const struct lexer *lexer, const char *text, size_t lengt
 void path_pattern_clear(struct path_pattern *pattern);
 
 /*
- * True if every server reads the raw path the same way: it begins with '/', has no empty inner segment, no `.` or `..`
- * (in any encoding, behind an encoded slash, or followed by `;` parameters), no backslash, NUL, raw blank or control
- * character, and no percent sign without two hexadecimal digits.
+ * True if the raw path has nothing that only some servers take out or refuse: it begins with '/', has no empty inner
+ * segment, no `.` or `..` (in any encoding, behind an encoded slash, or followed by `;` parameters), no backslash, NUL,
+ * raw blank or control character, and no percent sign without two hexadecimal digits. Servers that
+ * read it differently all the same are what path_pattern_may_match() is for.
  */
 bool path_is_normal(const char *path);
 
-/* True if `path`, which path_is_normal(), matches. */
+/* For allow rules: true if `path`, which path_is_normal(), matches as RULES says. */
 bool path_pattern_matches(const struct path_pattern *pattern, const char *path);
+
+/*
+ * For deny rules: true if `path`, which path_is_normal(), matches in any way in which servers read it: encoded slashes
+ * separate (in the pattern, too) or do not, `;` parameters are dropped or are not, empty segments that come of that are
+ * dropped or are not, and a final slash is all the same. True also where path_pattern_matches().
+ */
+bool path_pattern_may_match(const struct path_pattern *pattern, const char *path);

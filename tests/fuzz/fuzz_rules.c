@@ -146,7 +146,7 @@ static void check_rule(const char *text)
 		check_refusal(text, &e);
 		return;
 	}
-	require(strcmp(rule->text, text) == 0 && rule->keys != 0);
+	require(strcmp(rule->text, text) == 0 && rule->keys >> RULE_KEY_METHOD != 0);
 	print_rule(&printed, rule);
 	require(rule_parse(printed.text, "fuzz", &again, &e) == 0);
 	require_same(rule, again);
@@ -192,21 +192,62 @@ static const struct rule *first_match(const struct rule_set *set, enum rule_acti
 	return NULL;
 }
 
-/* The same rule in the other list matches the same requests, but for what rules.h says of `ip` and of odd paths. */
+static void require_denied(const struct rule *deny, const struct rule_question *question, const char *path)
+{
+	struct rule_request request = *question->request;
+	struct rule_question again;
+
+	request.path = path;
+	rule_question_prepare(&request, &again);
+	require(rule_key_matches(deny, RULE_KEY_PATH, &again));
+}
+
+/* A path in normal form that a deny rule matches, it matches with encoded slashes, with parameters and with a final
+ * slash. */
+static void check_spelling(const struct rule *deny, const struct rule_question *question)
+{
+	const char *path = question->request->path;
+	char spelled[3 * INPUT_MAX];
+	size_t used = 1;
+
+	if (!question->path_is_normal || strpbrk(path, "%;") || !rule_key_matches(deny, RULE_KEY_PATH, question))
+		return;
+	snprintf(spelled, sizeof(spelled), "%s;a=b", path);
+	require_denied(deny, question, spelled);
+	snprintf(spelled, sizeof(spelled), "%s/", path);
+	require_denied(deny, question, spelled);
+	spelled[0] = '/';
+	for (const char *c = path + 1; *c; c++) {
+		size_t length = *c == '/' ? 3 : 1;
+
+		memcpy(spelled + used, *c == '/' ? "%2f" : c, length);
+		used += length;
+	}
+	spelled[used] = '\0';
+	require_denied(deny, question, spelled);
+}
+
+/*
+ * A deny rule matches what it would as an allow rule, while the address is known, and more only where rules.h says so:
+ * paths in other spellings, and `ip` that was not written.
+ */
 static void check_symmetry(const struct rule *rule, const struct rule_question *question)
 {
-	bool path_counts = rule_has_key(rule, RULE_KEY_PATH) && !question->path_is_normal;
-	struct rule other = *rule;
+	struct rule allow = *rule, deny = *rule;
 
-	other.action = rule->action == RULE_ALLOW ? RULE_DENY : RULE_ALLOW;
-	for (enum rule_key key = RULE_KEY_METHOD; key < RULE_KEY_IP; key++) {
-		bool same = rule_key_matches(rule, key, question) == rule_key_matches(&other, key, question);
+	allow.action = RULE_ALLOW;
+	deny.action = RULE_DENY;
+	for (enum rule_key key = RULE_KEY_METHOD; key <= RULE_KEY_IP; key++) {
+		bool allows = rule_key_matches(&allow, key, question);
+		bool denies = rule_key_matches(&deny, key, question);
+		bool spelled = key == RULE_KEY_PATH;
 
-		require(same || (key == RULE_KEY_PATH && path_counts));
+		if (key == RULE_KEY_IP && (!question->address || !rule_has_key(rule, key)))
+			continue;
+		require(denies || !allows);
+		require(allows == denies || spelled);
 	}
-	if (rule_has_key(rule, RULE_KEY_IP) && question->address)
-		require(rule_key_matches(rule, RULE_KEY_IP, question) ==
-			rule_key_matches(&other, RULE_KEY_IP, question));
+	check_spelling(&deny, question);
 }
 
 static void check_nearest(const struct rule_set *set, const struct rule_question *question,

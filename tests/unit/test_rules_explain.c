@@ -12,7 +12,7 @@ static struct rule_set *example_set(void)
 {
 	static const char *const allow[] = { "domain=github.com method=GET", "domain=*.files.example path=/pub/*",
 					     "domain=git.example port=8443 proto=https",
-					     "domain=lab.example ip=10.0.0.0/8" };
+					     "domain=lab.example ip=10.0.0.0/8", "domain=api.example path=/v1/*/read" };
 	struct rule_set *set;
 
 	ck_assert_int_eq(rule_set_new(&set), 0);
@@ -59,6 +59,16 @@ static const struct {
 	{ "http://x.files.example//", false,
 	  "DENY deny rule 2: domain=x.files.example path=/pub/no\n"
 	  "note: the path is not in normal form, every deny rule with path= applies to it" },
+	{ "http://bad.files.example//", false, "DENY deny rule 1: domain=bad.files.example" },
+	{ "http://x.files.example/pub%2Fno", false,
+	  "DENY deny rule 2: domain=x.files.example path=/pub/no\n"
+	  "note: the path matches as some servers read it: %2F as '/', without ';' parameters or a final '/'" },
+	{ "http://x.files.example/pub;a/no/", false,
+	  "DENY deny rule 2: domain=x.files.example path=/pub/no\n"
+	  "note: the path matches as some servers read it: %2F as '/', without ';' parameters or a final '/'" },
+	{ "http://x.files.example/pub/%6eo", false, "DENY deny rule 2: domain=x.files.example path=/pub/no" },
+	{ "http://x.files.example/pub/yes%2Fno", true, "ALLOW rule 2: domain=*.files.example path=/pub/*" },
+	{ "http://api.example/v1/a/read", true, "ALLOW rule 5: domain=api.example path=/v1/*/read" },
 };
 
 START_TEST(explain)
@@ -215,6 +225,8 @@ static const struct {
 	{ "a.b_.example", "/x", NULL, RULE_HTTP, 80, "domain=a.*.example method=GET path=/x" },
 	{ "a.b_", "/x", NULL, RULE_HTTP, 80, "domain=* method=GET path=/x" },
 	{ "a.example", "/*/a,b/a*%2f", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/%2A/a%2Cb/a%2A%2f" },
+	{ "a.example", "/a%2Fb/c", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/a%2Fb/c" },
+	{ "a.example", "/a;b=c/;d/", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/a;b=c/;d/*" },
 };
 
 START_TEST(suggestion_text)
@@ -228,6 +240,8 @@ START_TEST(suggestion_text)
 		.path = suggestions[_i].path,
 		.address = suggestions[_i].address ? &address : NULL,
 	};
+	struct rule_decision decision;
+	struct rule_set *set;
 	char text[256];
 
 	if (suggestions[_i].address)
@@ -235,6 +249,12 @@ START_TEST(suggestion_text)
 				 0);
 	rule_suggest(&request, text, sizeof(text));
 	ck_assert_str_eq(text, suggestions[_i].text);
+	ck_assert_int_eq(rule_set_new(&set), 0);
+	ck_assert_int_eq(rule_set_add(set, RULE_ALLOW, text, "suggestion", NULL), 0);
+	request.path = request.path ? request.path : "/";
+	rule_set_decide(set, &request, &decision);
+	ck_assert(decision.allowed);
+	rule_set_free(set);
 }
 END_TEST
 

@@ -12,6 +12,7 @@
 
 #define TEXT_MAX 1024
 #define RULES_MAX 12
+#define MIDDLE_STAR "\002" /* in an expression, what stands for `*` before the last segment */
 
 /* Reproducible: the same numbers in each run (xorshift64*). */
 static uint64_t random_state = 0x9e3779b97f4a7c15u;
@@ -107,7 +108,7 @@ static void random_path_pattern(struct naive_rule *rule)
 		append(rule->text, i ? "/" : "");
 		append(rule->text, star ? "*" : written[which]);
 		append(rule->path, "/");
-		append(rule->path, !star ? meant[which] : i + 1 == n ? ".*" : "[^/]+");
+		append(rule->path, !star ? meant[which] : i + 1 == n ? ".*" : MIDDLE_STAR);
 	}
 	if (n > 0 && random_below(4) == 0)
 		append(rule->text, "/");
@@ -164,8 +165,9 @@ static void random_rule(struct naive_rule *rule)
 
 static void random_path(char *path)
 {
-	static const char *const pieces[] = { "a",  "b",   "%61", "%62", "a%2fb", "*",   "a;b",    "a", "b",  "/",
-					      "..", "%2e", "..;", "%",   "\\",    "%00", "a%2F..", ",", "..." };
+	static const char *const pieces[] = { "a",   "b",   "%61", "%62",     "a%2fb",      "*",        "a;b", "a",
+					      "b",   "%2f", ";a",  "a;b%2Fb", "a%3bb;c%2F", "b%2f%2F;", "/",   "..",
+					      "%2e", "..;", "%",   "\\",      "%00",        "a%2F..",   ",",   "..." };
 	unsigned int n = random_below(5);
 
 	path[0] = '\0';
@@ -176,7 +178,7 @@ static void random_path(char *path)
 	append(path, "/");
 	for (unsigned int i = 0; i < n; i++) {
 		append(path, i ? "/" : "");
-		append(path, random_below(6) ? pieces[random_below(9)] : pick(pieces));
+		append(path, random_below(6) ? pieces[random_below(14)] : pick(pieces));
 	}
 	if (random_below(5) == 0)
 		append(path, "/");
@@ -184,7 +186,7 @@ static void random_path(char *path)
 
 static bool matches_regex(const char *expression, const char *text)
 {
-	char anchored[TEXT_MAX + 8];
+	char anchored[2 * TEXT_MAX];
 	regex_t regex;
 	int r;
 
@@ -222,9 +224,81 @@ static bool naive_normal(const char *path)
 	       !matches_regex("(.*/)?\\.\\.?(;[^/]*)?(/.*)?", decoded);
 }
 
+/* Cuts each `;` off with what follows before the next slash. */
+static void naive_cut(char *path)
+{
+	char *to = path;
+	bool cut = false;
+
+	for (; *path; path++) {
+		cut = *path != '/' && (cut || *path == ';');
+		if (!cut)
+			*to++ = *path;
+	}
+	*to = '\0';
+}
+
+static void naive_merge(char *path)
+{
+	char *to = path;
+
+	for (; *path; path++) {
+		if (path[0] != '/' || path[1] != '/')
+			*to++ = *path;
+	}
+	*to = '\0';
+}
+
+/* The expression with something in place of encoded slashes and of `*` in the middle. */
+static void naive_expression(const char *path, char slash, const char *star, const char *tail, char *ret)
+{
+	strcpy(ret, "(");
+	for (; *path; path++) {
+		char c[2] = { *path == '\001' ? slash : *path, '\0' };
+
+		append(ret, *path == MIDDLE_STAR[0] ? star : c);
+	}
+	append(ret, ")");
+	append(ret, tail);
+}
+
+/* Step by step, as a server may take each or not. */
+static bool naive_reading_matches(const struct naive_rule *rule, const char *path, unsigned int reading)
+{
+	char slash = reading & 1 ? '/' : '\001';
+	char text[TEXT_MAX], decoded[TEXT_MAX], expression[TEXT_MAX];
+
+	strcpy(text, path);
+	if (reading & 2)
+		naive_cut(text);
+	ck_assert(naive_decode(text, slash, decoded));
+	if (reading & 4)
+		naive_cut(decoded);
+	if (reading & 8)
+		naive_merge(decoded);
+	naive_expression(rule->path, slash, "[^/]*", "/?", expression);
+	return matches_regex(expression, decoded);
+}
+
+static bool naive_path_matches(const struct naive_rule *rule, enum rule_action action, const char *path)
+{
+	char decoded[TEXT_MAX], expression[TEXT_MAX];
+
+	if (!naive_normal(path))
+		return action == RULE_DENY && path[0] == '/';
+	if (action == RULE_ALLOW) {
+		naive_expression(rule->path, '\001', "[^/]+", "", expression);
+		return naive_decode(path, '\001', decoded) && matches_regex(expression, decoded);
+	}
+	for (unsigned int reading = 0; reading < 16; reading++) {
+		if (naive_reading_matches(rule, path, reading))
+			return true;
+	}
+	return false;
+}
+
 static bool naive_matches(const struct naive_rule *rule, enum rule_action action, const struct rule_request *request)
 {
-	char decoded[TEXT_MAX];
 	struct ip_address own;
 	bool literal = ip_address_parse(request->host, strlen(request->host), &own) == 0;
 	const struct ip_address *address = request->address ? request->address : literal ? &own : NULL;
@@ -241,11 +315,7 @@ static bool naive_matches(const struct naive_rule *rule, enum rule_action action
 		return false;
 	if (!rule->has_ip && action == RULE_ALLOW && (literal || (address && !ip_address_is_global(address))))
 		return false;
-	if (!rule->path[0])
-		return true;
-	if (!naive_normal(request->path))
-		return action == RULE_DENY && request->path[0] == '/';
-	return naive_decode(request->path, '\001', decoded) && matches_regex(rule->path, decoded);
+	return !rule->path[0] || naive_path_matches(rule, action, request->path);
 }
 
 struct random_request {
