@@ -186,7 +186,20 @@ static bool take_literal(struct reader *reader, const char *decoded)
 	}
 }
 
-/* `strictly`: as an allow rule must, to which a final slash is not all the same. */
+/* A segment that is one, and not an empty one, for all servers. */
+static bool is_one_for_all(const struct segment *segment)
+{
+	for (const char *at = segment->at; at < segment->end;) {
+		bool first = at == segment->at;
+		int octet = next_octet(&at, segment->end);
+
+		if (octet == '/' || (octet == ';' && first))
+			return false;
+	}
+	return true;
+}
+
+/* `strictly`: as an allow rule must, to which a final slash and what a `*` takes are not all the same. */
 static bool matches(const struct path_pattern *pattern, const char *path, unsigned int reading, bool strictly)
 {
 	struct reader reader = { .rest = path + 1, .end = path + strlen(path), .reading = reading };
@@ -200,6 +213,8 @@ static bool matches(const struct path_pattern *pattern, const char *path, unsign
 		if (!literal && i + 1 == pattern->n_segments)
 			return reader.rest;
 		if (literal ? !take_literal(&reader, literal) : !take_segment(&reader, SIZE_MAX, &segment))
+			return false;
+		if (strictly && !literal && !is_one_for_all(&segment))
 			return false;
 	}
 	if (!reader.rest || strictly)

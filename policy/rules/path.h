@@ -25,7 +25,10 @@ void path_pattern_clear(struct path_pattern *pattern);
  */
 bool path_is_normal(const char *path);
 
-/* For allow rules: true if `path`, which path_is_normal(), matches as RULES says. */
+/*
+ * For allow rules: true if `path`, which path_is_normal(), matches as RULES says. A `*` before the last segment takes
+ * no segment that is two or none to other servers: one with an encoded slash, or that begins with its parameters.
+ */
 bool path_pattern_matches(const struct path_pattern *pattern, const char *path);
 
 /*

@@ -69,6 +69,9 @@ static const struct {
 	{ "http://x.files.example/pub/%6eo", false, "DENY deny rule 2: domain=x.files.example path=/pub/no" },
 	{ "http://x.files.example/pub/yes%2Fno", true, "ALLOW rule 2: domain=*.files.example path=/pub/*" },
 	{ "http://api.example/v1/a/read", true, "ALLOW rule 5: domain=api.example path=/v1/*/read" },
+	{ "http://api.example/v1/a%2Fb/read", false,
+	  "DENY (no rule matches)\nnearest: rule 5: domain=api.example path=/v1/*/read (path does not match "
+	  "/v1/a%2Fb/read)" },
 };
 
 START_TEST(explain)

@@ -287,7 +287,7 @@ static bool naive_path_matches(const struct naive_rule *rule, enum rule_action a
 	if (!naive_normal(path))
 		return action == RULE_DENY && path[0] == '/';
 	if (action == RULE_ALLOW) {
-		naive_expression(rule->path, '\001', "[^/]+", "", expression);
+		naive_expression(rule->path, '\001', "[^/;\001][^/\001]*", "", expression);
 		return naive_decode(path, '\001', decoded) && matches_regex(expression, decoded);
 	}
 	for (unsigned int reading = 0; reading < 16; reading++) {

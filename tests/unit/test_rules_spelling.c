@@ -150,6 +150,43 @@ START_TEST(deny_paths_and_other_keys)
 }
 END_TEST
 
+static const struct {
+	const char *allow;
+	const char *path;
+	bool allowed;
+} allow_cases[] = {
+	/* A `*` in the middle takes what is one segment for all servers. */
+	{ "path=/v1/*/read", "/v1/a/read", true },
+	{ "path=/v1/*/read", "/v1/a%2fadmin/read", false },
+	{ "path=/v1/*/read", "/v1/a%2Fadmin/read", false },
+	{ "path=/v1/*/read", "/v1/%2F/read", false },
+	{ "path=/v1/*/read", "/v1/a%252Fadmin/read", true },
+	{ "path=/v1/*/read", "/v1/a;b=c/read", true },
+	{ "path=/v1/*/read", "/v1/;b=c/read", false },
+	{ "path=/v1/*/read", "/v1/%3Bb=c/read", false },
+	{ "path=*/read", "/a%2Fb/read", false },
+	{ "path=/*/*", "/a%2Fb/c", false },
+	{ "path=/*/b/*", "/a/b/c%2Fd", true },
+	{ "path=/v1/*/read,/v1/a%2Fb/*", "/v1/a%2Fb/read", true },
+	/* As the last segment it takes any number, and one that is written out says what it is. */
+	{ "path=/*", "/@scope%2fname", true },
+	{ "path=/@scope%2Fname", "/@scope%2fname", true },
+	{ "path=/@scope/name", "/@scope%2fname", false },
+	{ "path=/@scope%2Fname", "/@scope/name", false },
+	{ "path=/pub/*", "/pub/a%2Fb;c", true },
+	{ "path=/a", "/a;b", false },
+	{ "path=/a", "/a/", false },
+};
+
+START_TEST(allow_paths)
+{
+	struct rule_request request = request_for("GET", allow_cases[_i].path);
+
+	ck_assert_msg(decide(allow_cases[_i].allow, NULL, &request).allowed == allow_cases[_i].allowed,
+		      "allow %s, path %s", allow_cases[_i].allow, allow_cases[_i].path);
+}
+END_TEST
+
 /* What a client may write for one host: canonical before any rule sees it. */
 static const struct {
 	const char *deny;
@@ -206,6 +243,7 @@ int main(void)
 
 	tcase_add_loop_test(tcase, deny_paths, 0, array_size(path_cases));
 	tcase_add_test(tcase, deny_paths_and_other_keys);
+	tcase_add_loop_test(tcase, allow_paths, 0, array_size(allow_cases));
 	tcase_add_loop_test(tcase, deny_hosts, 0, array_size(host_cases));
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
