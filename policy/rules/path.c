@@ -62,16 +62,31 @@ static bool follow_dots(struct dots *part, int octet)
 	return true;
 }
 
+/*
+ * True for the first two octets of a character in more octets than UTF-8 allows (RFC 3629 section 3): lax decoders make
+ * '/' of C0 AF. They are never found in valid UTF-8.
+ */
+static bool is_overlong(int first, int second)
+{
+	if ((second & 0xc0) != 0x80)
+		return false;
+	return first == 0xc0 || first == 0xc1 || (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90) ||
+	       (first == 0xf8 && second < 0x88) || (first == 0xfc && second < 0x84);
+}
+
 static bool segment_is_normal(const char *segment, const char *end)
 {
 	struct dots part = { 0 };
+	int last = 0;
 
 	while (segment < end) {
 		unsigned char raw = (unsigned char)*segment;
 		int octet = next_octet(&segment, end);
 
-		if (raw <= 0x20 || raw == 0x7f || octet <= 0 || octet == '\\' || !follow_dots(&part, octet))
+		if (raw <= 0x20 || raw == 0x7f || octet <= 0 || octet == '\\' || is_overlong(last, octet) ||
+		    !follow_dots(&part, octet))
 			return false;
+		last = octet;
 	}
 	return !is_dot_part(&part);
 }
@@ -264,9 +279,9 @@ static int check_segment(const struct lexer *lexer, const char *segment, const c
 					   "two hexadecimal digits after '%%'; write the character itself as %%25");
 	}
 	if (!segment_is_normal(segment, end))
-		return lexer_error(
-			lexer, segment, (size_t)(end - segment),
-			"a segment in normal form; one with '.', '..', a backslash or %%00 is never matched");
+		return lexer_error(lexer, segment, (size_t)(end - segment),
+				   "a segment in normal form; one with '.', '..', a backslash, %%00 or overlong UTF-8 "
+				   "is never matched");
 	return 0;
 }
 

@@ -20,7 +20,7 @@ void path_pattern_clear(struct path_pattern *pattern);
 /*
  * True if the raw path has nothing that only some servers take out or refuse: it begins with '/', has no empty inner
  * segment, no `.` or `..` (in any encoding, behind an encoded slash, or followed by `;` parameters), no backslash, NUL,
- * raw blank or control character, and no percent sign without two hexadecimal digits. Servers that
+ * raw blank or control character, no overlong UTF-8, and no percent sign without two hexadecimal digits. Servers that
  * read it differently all the same are what path_pattern_may_match() is for.
  */
 bool path_is_normal(const char *path);

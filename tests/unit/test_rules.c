@@ -438,6 +438,7 @@ static const struct {
 	{ "path=/a/%2e/b", "src: column 9: expected a segment in normal form, found '%2e'", NULL },
 	{ "path=/a\\b", "src: column 7: expected a segment in normal form", NULL },
 	{ "path=/a%00", "src: column 7: expected a segment in normal form", NULL },
+	{ "path=/a%C0%AFb", "src: column 7: expected a segment in normal form", "found 'a%C0%AFb'" },
 	{ "path=/a%4", "src: column 8: expected two hexadecimal digits after '%', found '%'", "%25" },
 	{ "path=/a%zz", "src: column 8: expected two hexadecimal digits", NULL },
 	{ "path=/a*", "src: column 8: expected '*' only as a whole segment", "%2A" },

@@ -230,6 +230,7 @@ static const struct {
 	{ "a.example", "/*/a,b/a*%2f", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/%2A/a%2Cb/a%2A%2f" },
 	{ "a.example", "/a%2Fb/c", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/a%2Fb/c" },
 	{ "a.example", "/a;b=c/;d/", NULL, RULE_HTTP, 80, "domain=a.example method=GET path=/a;b=c/;d/*" },
+	{ "a.example", "/%C0%AF/x", NULL, RULE_HTTP, 80, "domain=a.example method=GET" },
 };
 
 START_TEST(suggestion_text)

@@ -124,6 +124,20 @@ static const struct {
 	{ "path=/upload/*", "/x y", true },
 	{ "path=/upload/*", "/x\ty", true },
 	{ "path=/upload/*", "/x\x7f", true },
+	/* Overlong UTF-8, of slashes, dots, letters, in all lengths, encoded or not. */
+	{ "path=/upload/*", "/upload%C0%AFx", true },
+	{ "path=/upload/*", "/x/%c0%ae%c0%ae/upload/y", true },
+	{ "path=/upload/*", "/%C1%B5pload/x", true },
+	{ "path=/upload/*", "/upload%E0%80%AFx", true },
+	{ "path=/upload/*", "/upload%F0%80%80%AFx", true },
+	{ "path=/upload/*", "/upload%F8%80%80%80%AFx", true },
+	{ "path=/upload/*", "/upload%FC%80%80%80%80%AFx", true },
+	{ "path=/upload/*", "/upload\xc0\xafx", true },
+	{ "path=/upload/*", "/upload%C0\xafx", true },
+	{ "path=/upload/*", "/caf%C3%A9", false },
+	{ "path=/upload/*", "/%E0%A0%80%E2%82%AC%F0%90%80%80", false },
+	{ "path=/upload/*", "/caf%E9", false },
+	{ "path=/upload/*", "/%C0x", false },
 };
 
 START_TEST(deny_paths)
@@ -176,6 +190,10 @@ static const struct {
 	{ "path=/pub/*", "/pub/a%2Fb;c", true },
 	{ "path=/a", "/a;b", false },
 	{ "path=/a", "/a/", false },
+	/* Overlong UTF-8 is not in normal form. */
+	{ "path=/pub/*", "/pub/%C0%AE%C0%AE/x", false },
+	{ "path=/pub/*", "/pub/caf%C3%A9", true },
+	{ "method=GET", "/pub/%C0%AE%C0%AE/x", true },
 };
 
 START_TEST(allow_paths)
