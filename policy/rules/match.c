@@ -4,6 +4,7 @@
 #include "policy/rules/domain.h"
 #include "policy/rules/host.h"
 #include "policy/rules/rule.h"
+#include "policy/rules/text.h"
 
 void rule_question_prepare(const struct rule_request *request, struct rule_question *ret)
 {
@@ -18,12 +19,14 @@ void rule_question_prepare(const struct rule_request *request, struct rule_quest
 		ret->address = &ret->literal;
 }
 
+/* Many servers take "delete" for DELETE: in lower case it must not escape a deny rule. */
 static bool method_matches(const struct rule *rule, const char *method)
 {
 	if (rule->any_method)
 		return true;
 	for (size_t i = 0; i < rule->n_methods; i++) {
-		if (strcmp(rule->methods[i], method) == 0)
+		if (rule->action == RULE_DENY ? text_same_letters(rule->methods[i], method)
+					      : strcmp(rule->methods[i], method) == 0)
 			return true;
 	}
 	return false;

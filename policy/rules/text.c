@@ -15,6 +15,15 @@ char text_lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
+bool text_same_letters(const char *a, const char *b)
+{
+	while (*a && text_lower(*a) == text_lower(*b)) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
 bool text_is_ascii(const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {

@@ -13,6 +13,9 @@ bool text_is_alnum(char c);
 /* ASCII lower case of `c`. */
 char text_lower(char c);
 
+/* True if they are equal but for the case of ASCII letters. */
+bool text_same_letters(const char *a, const char *b);
+
 bool text_is_ascii(const char *text, size_t length);
 
 /* True for a token of RFC 9110 section 5.6.2: what a method may be. */

@@ -229,7 +229,7 @@ static void check_spelling(const struct rule *deny, const struct rule_question *
 
 /*
  * A deny rule matches what it would as an allow rule, while the address is known, and more only where rules.h says so:
- * paths in other spellings, and `ip` that was not written.
+ * methods and paths in other spellings, and `ip` that was not written.
  */
 static void check_symmetry(const struct rule *rule, const struct rule_question *question)
 {
@@ -240,7 +240,7 @@ static void check_symmetry(const struct rule *rule, const struct rule_question *
 	for (enum rule_key key = RULE_KEY_METHOD; key <= RULE_KEY_IP; key++) {
 		bool allows = rule_key_matches(&allow, key, question);
 		bool denies = rule_key_matches(&deny, key, question);
-		bool spelled = key == RULE_KEY_PATH;
+		bool spelled = key == RULE_KEY_METHOD || key == RULE_KEY_PATH;
 
 		if (key == RULE_KEY_IP && (!question->address || !rule_has_key(rule, key)))
 			continue;

@@ -20,6 +20,7 @@ static struct rule_set *example_set(void)
 		ck_assert_int_eq(rule_set_add(set, RULE_ALLOW, allow[i], "t", NULL), 0);
 	ck_assert_int_eq(rule_set_add(set, RULE_DENY, "domain=bad.files.example", "t", NULL), 0);
 	ck_assert_int_eq(rule_set_add(set, RULE_DENY, "domain=x.files.example path=/pub/no", "t", NULL), 0);
+	ck_assert_int_eq(rule_set_add(set, RULE_DENY, "method=DELETE", "t", NULL), 0);
 	return set;
 }
 
@@ -68,6 +69,7 @@ static const struct {
 	  "note: the path matches as some servers read it: %2F as '/', without ';' parameters or a final '/'" },
 	{ "http://x.files.example/pub/%6eo", false, "DENY deny rule 2: domain=x.files.example path=/pub/no" },
 	{ "http://x.files.example/pub/yes%2Fno", true, "ALLOW rule 2: domain=*.files.example path=/pub/*" },
+	{ "delete http://api.example/v1/a/read", false, "DENY deny rule 3: method=DELETE" },
 	{ "http://api.example/v1/a/read", true, "ALLOW rule 5: domain=api.example path=/v1/*/read" },
 	{ "http://api.example/v1/a%2Fb/read", false,
 	  "DENY (no rule matches)\nnearest: rule 5: domain=api.example path=/v1/*/read (path does not match "

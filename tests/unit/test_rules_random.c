@@ -1,5 +1,6 @@
 /* Random rules and requests: the matcher against a naive one, suggestions against the matcher. */
 #include <check.h>
+#include <ctype.h>
 #include <errno.h>
 #include <regex.h>
 #include <stdio.h>
@@ -297,6 +298,21 @@ static bool naive_path_matches(const struct naive_rule *rule, enum rule_action a
 	return false;
 }
 
+static bool naive_method_matches(const struct naive_rule *rule, enum rule_action action, const char *method)
+{
+	char folded[TEXT_MAX];
+	size_t length = strlen(method);
+
+	if (matches_regex(rule->method, method))
+		return true;
+	if (action == RULE_ALLOW)
+		return false;
+	for (size_t i = 0; i <= length; i++)
+		folded[i] = (char)toupper((unsigned char)method[i]);
+	return matches_regex(rule->method, folded) ||
+	       (strcmp(folded, "GET") == 0 && matches_regex(rule->method, "get"));
+}
+
 static bool naive_matches(const struct naive_rule *rule, enum rule_action action, const struct rule_request *request)
 {
 	struct ip_address own;
@@ -305,7 +321,7 @@ static bool naive_matches(const struct naive_rule *rule, enum rule_action action
 
 	if (rule->domain[0] && !matches_regex(rule->domain, request->host))
 		return false;
-	if (rule->method[0] && !matches_regex(rule->method, request->method))
+	if (rule->method[0] && !naive_method_matches(rule, action, request->method))
 		return false;
 	if (rule->port_first && (request->port < rule->port_first || request->port > rule->port_last))
 		return false;

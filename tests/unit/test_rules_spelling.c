@@ -205,6 +205,24 @@ START_TEST(allow_paths)
 }
 END_TEST
 
+START_TEST(methods)
+{
+	struct rule_request request = request_for("delete", "/a");
+
+	ck_assert(!decide("domain=*", "method=DELETE", &request).allowed);
+	ck_assert(!decide("domain=*", "method=GET,dElEtE", &request).allowed);
+	ck_assert(decide("domain=*", "method=DELET", &request).allowed);
+	ck_assert(decide("domain=*", "method=DELETES", &request).allowed);
+	ck_assert(!decide("method=DELETE", NULL, &request).allowed);
+	request.method = "Delete";
+	ck_assert(!decide("domain=*", "method=DELETE", &request).allowed);
+	/* Only letters have a case: '^' and '~', '@' and '`' do not differ by it. */
+	request.method = "A~";
+	ck_assert(!decide("domain=*", "method=a~", &request).allowed);
+	ck_assert(decide("domain=*", "method=a^", &request).allowed);
+}
+END_TEST
+
 /* What a client may write for one host: canonical before any rule sees it. */
 static const struct {
 	const char *deny;
@@ -262,6 +280,7 @@ int main(void)
 	tcase_add_loop_test(tcase, deny_paths, 0, array_size(path_cases));
 	tcase_add_test(tcase, deny_paths_and_other_keys);
 	tcase_add_loop_test(tcase, allow_paths, 0, array_size(allow_cases));
+	tcase_add_test(tcase, methods);
 	tcase_add_loop_test(tcase, deny_hosts, 0, array_size(host_cases));
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
