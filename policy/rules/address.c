@@ -202,14 +202,26 @@ static bool ipv4_is_global(const uint8_t bytes[4])
 	return true;
 }
 
+bool ip_address_embedded(const struct ip_address *address, struct ip_address *ret)
+{
+	if (in_block(&ipv6_nat64, address->bytes))
+		set_ipv4(ret, address->bytes + 12);
+	else if (in_block(&ipv6_6to4, address->bytes))
+		set_ipv4(ret, address->bytes + 2);
+	else
+		return false;
+	return true;
+}
+
 bool ip_address_is_global(const struct ip_address *address)
 {
 	const uint8_t *bytes = address->bytes;
+	struct ip_address embedded;
 
-	if (is_mapped(address) || in_block(&ipv6_nat64, bytes))
-		return ipv4_is_global(bytes + 12);
-	if (in_block(&ipv6_6to4, bytes))
-		return ipv4_is_global(bytes + 2);
+	if (ip_address_embedded(address, &embedded))
+		address = &embedded;
+	if (is_mapped(address))
+		return ipv4_is_global(address->bytes + sizeof(mapped_prefix));
 	if (!in_block(&ipv6_global_unicast, bytes))
 		return false;
 	for (size_t i = 0; i < sizeof(ipv6_special) / sizeof(ipv6_special[0]); i++) {

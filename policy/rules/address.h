@@ -37,6 +37,12 @@ int ip_prefix_parse(const char *text, size_t length, struct ip_prefix *ret);
 bool ip_prefix_contains(const struct ip_prefix *prefix, const struct ip_address *address);
 
 /*
+ * The IPv4 address that packets to an IPv6 address go to by translation (NAT64's well-known prefix 64:ff9b::/96, RFC
+ * 6052) or in a tunnel (6to4, RFC 3056). Returns false if there is none. A mapped address is no such: it is IPv4.
+ */
+bool ip_address_embedded(const struct ip_address *address, struct ip_address *ret);
+
+/*
  * True if a rule without `ip=` may lead there: a global unicast address (IANA special-purpose registries, RFC 6890):
  * not private, loopback, link-local, shared (CGNAT), multicast, reserved, benchmarking (our own), nor an IPv6
  * form that embeds such an IPv4 address (mapped, NAT64 64:ff9b::/96, 6to4). TEST-NET-1 to -3 count as global: they

@@ -66,10 +66,14 @@ static bool port_matches(const struct rule *rule, uint16_t port)
 	return false;
 }
 
+/* A deny rule for an IPv4 address is not escaped by the IPv6 one that leads there, too. */
 static bool any_ip_contains(const struct rule *rule, const struct ip_address *address)
 {
+	struct ip_address embedded;
+	bool two = rule->action == RULE_DENY && ip_address_embedded(address, &embedded);
+
 	for (size_t i = 0; i < rule->n_ips; i++) {
-		if (ip_prefix_contains(&rule->ips[i], address))
+		if (ip_prefix_contains(&rule->ips[i], address) || (two && ip_prefix_contains(&rule->ips[i], &embedded)))
 			return true;
 	}
 	return false;

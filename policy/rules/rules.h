@@ -75,7 +75,7 @@ size_t rule_set_count(const struct rule_set *set, enum rule_action action);
  * its own address when request->address is NULL, and needs an allow rule with `ip` even where it is global. Of the
  * rules that have `path`, a path that is not in normal form matches no allow rule and every deny rule. Deny rules match
  * a request in all spellings that servers fold: methods in any letter case, paths with encoded slashes and parameters
- * read in any way. Time does not grow with the number of rules for other hosts.
+ * read in any way, IPv4 addresses embedded in IPv6. Time does not grow with the number of rules for other hosts.
  */
 void rule_set_decide(const struct rule_set *set, const struct rule_request *request, struct rule_decision *ret);
 

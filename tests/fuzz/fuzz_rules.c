@@ -229,11 +229,12 @@ static void check_spelling(const struct rule *deny, const struct rule_question *
 
 /*
  * A deny rule matches what it would as an allow rule, while the address is known, and more only where rules.h says so:
- * methods and paths in other spellings, and `ip` that was not written.
+ * methods and paths in other spellings, addresses that embed another, and `ip` that was not written.
  */
 static void check_symmetry(const struct rule *rule, const struct rule_question *question)
 {
 	struct rule allow = *rule, deny = *rule;
+	struct ip_address embedded;
 
 	allow.action = RULE_ALLOW;
 	deny.action = RULE_DENY;
@@ -245,6 +246,8 @@ static void check_symmetry(const struct rule *rule, const struct rule_question *
 		if (key == RULE_KEY_IP && (!question->address || !rule_has_key(rule, key)))
 			continue;
 		require(denies || !allows);
+		if (key == RULE_KEY_IP)
+			spelled = ip_address_embedded(question->address, &embedded);
 		require(allows == denies || spelled);
 	}
 	check_spelling(&deny, question);

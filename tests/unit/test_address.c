@@ -244,6 +244,35 @@ START_TEST(special_addresses)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	const char *embedded; /* NULL: none */
+} embedding_cases[] = {
+	{ "64:ff9b::8.8.8.8", "8.8.8.8" },
+	{ "64:ff9b::a00:1", "10.0.0.1" },
+	{ "2002:808:404::1", "8.8.4.4" },
+	{ "2002:a00:1:ffff:ffff:ffff:ffff:ffff", "10.0.0.1" },
+	{ "8.8.8.8", NULL },
+	{ "::ffff:8.8.8.8", NULL },
+	{ "::8.8.8.8", NULL },
+	{ "64:ff9b:0:0:0:1:808:808", NULL },
+	{ "64:ff9b:1::808:808", NULL },
+	{ "2003:808:808::1", NULL },
+	{ "2606:4700::1111", NULL },
+};
+
+START_TEST(embedded_addresses)
+{
+	struct ip_address address = address_of(embedding_cases[_i].text);
+	struct ip_address embedded = address_of("192.0.2.1");
+	char text[46];
+
+	ck_assert_int_eq(ip_address_embedded(&address, &embedded), embedding_cases[_i].embedded != NULL);
+	ck_assert_str_eq(ip_address_format(&embedded, text),
+			 embedding_cases[_i].embedded ? embedding_cases[_i].embedded : "192.0.2.1");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("address");
@@ -259,6 +288,7 @@ int main(void)
 	tcase_add_loop_test(tcase, prefix_contains, 0, array_size(contain_cases));
 	tcase_add_loop_test(tcase, global_addresses, 0, array_size(global));
 	tcase_add_loop_test(tcase, special_addresses, 0, array_size(special));
+	tcase_add_loop_test(tcase, embedded_addresses, 0, array_size(embedding_cases));
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -462,6 +462,11 @@ static const struct {
 	{ "ip=10.0.0.1/8", "src: column 4: expected a prefix whose address is all zeros behind its length", NULL },
 	{ "ip=10.0.0", "src: column 4: expected an IP address or prefix, found '10.0.0'", NULL },
 	{ "ip=example.com", "src: column 4: expected an IP address or prefix", NULL },
+	{ "ip=127.1", "src: column 4: expected an IP address or prefix", NULL },
+	{ "ip=0x7f.0.0.1", "src: column 4: expected an IP address or prefix", NULL },
+	{ "ip=2130706433", "src: column 4: expected an IP address or prefix", NULL },
+	{ "ip=010.0.0.1", "src: column 4: expected an IP address or prefix", NULL },
+	{ "ip=fe80::1%eth0", "src: column 4: expected an IP address or prefix", NULL },
 };
 
 START_TEST(errors)

@@ -253,6 +253,12 @@ static const struct {
 	{ "ip=127.0.0.0/8", "[::ffff:7f00:1]", true },
 	{ "domain=127.0.0.1", "[::FFFF:127.0.0.1]", true },
 	{ "ip=::1", "[0:0::0001]", true },
+	{ "ip=8.8.8.0/24", "[64:ff9b::8.8.8.8]", true }, /* NAT64 */
+	{ "ip=8.8.8.0/24", "[64:ff9b::808:808]", true },
+	{ "ip=8.8.8.0/24", "[2002:808:808::1]", true }, /* 6to4 */
+	{ "ip=8.8.8.0/24", "[64:ff9b::8.8.9.8]", false },
+	{ "ip=8.8.8.0/24", "[2606:808:808::1]", false },
+	{ "ip=64:ff9b::/96", "[64:ff9b::808:808]", true },
 	{ "domain=*", "[::1]", true },
 };
 
@@ -270,6 +276,21 @@ START_TEST(deny_hosts)
 }
 END_TEST
 
+/* The address behind a name counts as one in place of a name does. Only deny rules look into it. */
+START_TEST(embedded_addresses)
+{
+	struct rule_request request = request_for("GET", "/");
+	struct ip_address address;
+
+	ck_assert_int_eq(ip_address_parse("64:ff9b::808:808", 16, &address), 0);
+	request.address = &address;
+	ck_assert(decide("domain=*", NULL, &request).allowed);
+	ck_assert(!decide("domain=*", "ip=8.8.8.8", &request).allowed);
+	ck_assert(!decide("ip=8.8.8.8", NULL, &request).allowed);
+	ck_assert(decide("domain=*", "ip=8.8.4.4", &request).allowed);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rules, spelling");
@@ -282,6 +303,7 @@ int main(void)
 	tcase_add_loop_test(tcase, allow_paths, 0, array_size(allow_cases));
 	tcase_add_test(tcase, methods);
 	tcase_add_loop_test(tcase, deny_hosts, 0, array_size(host_cases));
+	tcase_add_test(tcase, embedded_addresses);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
