@@ -25,7 +25,8 @@
 #include "shared/proxy_protocol.h"
 #include "shared/wire.h"
 
-#define DESCRIPTORS_BESIDES (UPSTREAM_IDLE_MAX + DNS_CONNECTIONS_MAX + 64) /* 64: standard ones, resolver, DNS … */
+/* 64: standard ones, resolver, DNS … */
+#define DESCRIPTORS_BESIDES (UPSTREAM_IDLE_MAX + UPSTREAM_EXTRA_MAX + DNS_CONNECTIONS_MAX + 64)
 
 static void on_launcher(struct ev_loop *loop, ev_io *io, int events)
 {

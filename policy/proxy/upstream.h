@@ -1,6 +1,6 @@
 /*
- * Connections to origin servers: made with a timeout for each address, verified, kept for the next request to the same
- * host.
+ * Connections to origin servers: made to the first address that answers, verified, kept for the next request to the
+ * same host.
  */
 #pragma once
 
@@ -15,6 +15,7 @@
 
 #define UPSTREAM_ADDRESSES_MAX 16
 #define UPSTREAM_IDLE_MAX 128 /* idle connections of the session; the oldest go first */
+#define UPSTREAM_EXTRA_MAX 64 /* attempts to connect that may run beside others of the same dials */
 
 struct upstream_pool;
 struct upstream_host; /* scheme, host and port, with what is kept for them */
@@ -62,8 +63,9 @@ struct upstream *upstream_take(struct upstream_pool *pool, bool tls, const char 
 typedef void upstream_dialled(void *user, int status, struct upstream *upstream, const char *reason);
 
 /*
- * Begins to connect, trying the addresses (at least one) in order. *ret stays valid until `done` is called. Returns 0
- * or -ENOMEM.
+ * Begins to connect to the addresses (at least one) in order, but with IPv4 and IPv6 by turns: another is tried as soon
+ * as one fails, or has not answered for a quarter of a second (RFC 8305). *ret stays valid until `done` is called.
+ * Returns 0 or -ENOMEM.
  */
 int upstream_dial(struct upstream_pool *pool, bool tls, const char *host, uint16_t port,
 		  const struct ip_address *addresses, size_t n_addresses, upstream_dialled *done, void *user,

@@ -1,4 +1,7 @@
-/* Making a connection to an origin server: see upstream.h. */
+/*
+ * Making a connection to an origin server: see upstream.h. Addresses are tried as in RFC 8305: one after the other, but
+ * without waiting for long, and the first that answers is it.
+ */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,9 +14,16 @@
 #include "policy/proxy/upstream_internal.h"
 #include "shared/cleanup.h"
 
-#define ADDRESS_SECONDS 10.0
+#define DELAY_SECONDS 0.25   /* until the next address is tried as well (RFC 8305 section 5) */
 #define CONNECT_SECONDS 30.0 /* all addresses together */
 #define HANDSHAKE_SECONDS 30.0
+
+struct attempt {
+	struct upstream_dial *dial;
+	struct ip_address address;
+	int fd; /* while under way */
+	ev_io io;
+};
 
 struct upstream_dial {
 	struct upstream_pool *pool;
@@ -21,31 +31,46 @@ struct upstream_dial {
 	struct upstream *upstream; /* once connected, during the TLS handshake */
 	upstream_dialled *done;
 	void *user;
-	int fd; /* being connected, or -1 */
-	ev_io io;
-	ev_timer timer;
-	ev_tstamp deadline; /* for connecting */
-	int status;         /* of the last address */
+	ev_timer next;  /* begins another attempt */
+	ev_timer limit; /* of connecting, then of the handshake */
+	int status;     /* of the attempts that failed */
 	struct error error;
-	size_t at;
-	size_t n_addresses;
-	struct ip_address addresses[UPSTREAM_ADDRESSES_MAX];
+	size_t n_begun;
+	size_t n_under_way;
+	size_t n_attempts;
+	struct attempt attempts[UPSTREAM_ADDRESSES_MAX];
 };
 
-static void try_address(struct upstream_dial *dial);
-
-static void set_timer(struct upstream_dial *dial, double seconds)
+static void set_timer(struct upstream_dial *dial, ev_timer *timer, double seconds)
 {
-	ev_timer_stop(dial->pool->loop, &dial->timer);
-	ev_timer_set(&dial->timer, seconds, 0);
-	ev_timer_start(dial->pool->loop, &dial->timer);
+	ev_timer_stop(dial->pool->loop, timer);
+	ev_timer_set(timer, seconds, 0);
+	ev_timer_start(dial->pool->loop, timer);
+}
+
+/* Ends the attempt. Returns its socket, the caller's from here. */
+static int attempt_take(struct attempt *attempt)
+{
+	struct upstream_dial *dial = attempt->dial;
+
+	ev_io_stop(dial->pool->loop, &attempt->io);
+	if (--dial->n_under_way > 0)
+		dial->pool->n_extra--;
+	return take_fd(&attempt->fd);
+}
+
+static void end_attempts(struct upstream_dial *dial)
+{
+	for (size_t i = 0; i < dial->n_begun; i++)
+		if (dial->attempts[i].fd >= 0)
+			close(attempt_take(&dial->attempts[i]));
 }
 
 void upstream_dial_cancel(struct upstream_dial *dial)
 {
-	ev_io_stop(dial->pool->loop, &dial->io);
-	ev_timer_stop(dial->pool->loop, &dial->timer);
-	close_fd(&dial->fd);
+	end_attempts(dial);
+	ev_timer_stop(dial->pool->loop, &dial->next);
+	ev_timer_stop(dial->pool->loop, &dial->limit);
 	if (dial->upstream)
 		upstream_close(dial->upstream, true);
 	upstream_host_leave(dial->pool, dial->host);
@@ -98,18 +123,20 @@ static void start_tls(struct upstream_dial *dial)
 	}
 	dial->upstream->ready = on_tls_ready;
 	dial->upstream->user = dial;
-	set_timer(dial, HANDSHAKE_SECONDS);
+	set_timer(dial, &dial->limit, HANDSHAKE_SECONDS);
 	on_tls_ready(dial);
 }
 
-static void connected(struct upstream_dial *dial)
+static void connected(struct upstream_dial *dial, struct attempt *attempt)
 {
-	const struct ip_address *address = &dial->addresses[dial->at];
+	int fd = attempt_take(attempt);
 
-	ev_timer_stop(dial->pool->loop, &dial->timer);
-	socket_tune(dial->fd);
+	end_attempts(dial);
+	ev_timer_stop(dial->pool->loop, &dial->next);
+	ev_timer_stop(dial->pool->loop, &dial->limit);
+	socket_tune(fd);
 	dial->host->n_users++;
-	dial->upstream = upstream_new(dial->pool, dial->host, take_fd(&dial->fd), address);
+	dial->upstream = upstream_new(dial->pool, dial->host, fd, &attempt->address);
 	if (!dial->upstream) {
 		error_errno(&dial->error, ENOMEM, "connect to %s", dial->host->name);
 		finish(dial, -ENOMEM);
@@ -121,70 +148,126 @@ static void connected(struct upstream_dial *dial)
 		finish(dial, 0);
 }
 
-/* This address does not answer: the next one, or the end of it. */
-static void next_address(struct upstream_dial *dial, int code)
+/* Keeps why an address failed. That this host has no way to a family of addresses must not hide what another said. */
+static void note_failure(struct upstream_dial *dial, const struct attempt *attempt, int code)
 {
+	bool no_way = code == ENETUNREACH || code == EADDRNOTAVAIL || code == EAFNOSUPPORT;
 	char text[46];
 
-	ev_io_stop(dial->pool->loop, &dial->io);
-	close_fd(&dial->fd);
-	dial->status = error_errno(&dial->error, code, "cannot connect to %s port %u at %s", dial->host->name,
-				   dial->host->port, ip_address_format(&dial->addresses[dial->at], text));
-	dial->at++;
-	if (dial->at < dial->n_addresses && ev_now(dial->pool->loop) < dial->deadline)
-		try_address(dial);
-	else
-		finish(dial, dial->status);
+	if (dial->status == 0 || !no_way)
+		dial->status = error_errno(&dial->error, code, "cannot connect to %s port %u at %s", dial->host->name,
+					   dial->host->port, ip_address_format(&attempt->address, text));
 }
+
+static void begin_attempts(struct upstream_dial *dial);
 
 static void on_connect(struct ev_loop *loop, ev_io *io, int events)
 {
-	struct upstream_dial *dial = io->data;
+	struct attempt *attempt = io->data;
+	struct upstream_dial *dial = attempt->dial;
 	int code = 0;
 	socklen_t length = sizeof(code);
 
+	(void)loop;
 	(void)events;
-	if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0)
+	if (getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0)
 		code = errno;
-	ev_io_stop(loop, io);
-	if (code)
-		next_address(dial, code);
-	else
-		connected(dial);
+	if (code == 0) {
+		connected(dial, attempt);
+		return;
+	}
+	close(attempt_take(attempt));
+	note_failure(dial, attempt, code);
+	begin_attempts(dial);
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+/* Returns 0, or an errno value if the address fails at once. */
+static int begin_attempt(struct attempt *attempt)
+{
+	struct upstream_dial *dial = attempt->dial;
+	struct sockaddr_storage address;
+	socklen_t length = ip_address_to_sockaddr(&attempt->address, dial->host->port, &address);
+	_cleanup_fd_ int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || (connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS))
+		return errno;
+	attempt->fd = take_fd(&fd);
+	if (dial->n_under_way++ > 0)
+		dial->pool->n_extra++;
+	ev_io_init(&attempt->io, on_connect, attempt->fd, EV_WRITE);
+	attempt->io.data = attempt;
+	ev_io_start(dial->pool->loop, &attempt->io);
+	return 0;
+}
+
+/* Goes on to the next address that does not fail at once. None left and none under way: the end of the dial. */
+static void begin_attempts(struct upstream_dial *dial)
+{
+	bool begun = false;
+
+	while (!begun && dial->n_begun < dial->n_attempts &&
+	       (dial->n_under_way == 0 || dial->pool->n_extra < UPSTREAM_EXTRA_MAX)) {
+		struct attempt *attempt = &dial->attempts[dial->n_begun++];
+		int code = begin_attempt(attempt);
+
+		begun = code == 0;
+		if (!begun)
+			note_failure(dial, attempt, code);
+	}
+	if (dial->n_under_way == 0)
+		finish(dial, dial->status);
+	else if (dial->n_begun < dial->n_attempts)
+		set_timer(dial, &dial->next, DELAY_SECONDS);
+}
+
+static void on_next(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	begin_attempts(timer->data);
+}
+
+static void on_limit(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct upstream_dial *dial = timer->data;
+	size_t i = 0;
 
 	(void)loop;
 	(void)events;
 	if (dial->upstream) {
 		error_set(&dial->error, ETIMEDOUT, "TLS handshake with %s: no answer within %.0f seconds",
 			  dial->host->name, HANDSHAKE_SECONDS);
-		finish(dial, -ETIMEDOUT);
-	} else if (dial->fd < 0) {
-		try_address(dial); /* the first round */
 	} else {
-		next_address(dial, ETIMEDOUT);
+		while (i + 1 < dial->n_begun && dial->attempts[i].fd < 0)
+			i++;
+		note_failure(dial, &dial->attempts[i], ETIMEDOUT);
 	}
+	finish(dial, -ETIMEDOUT);
 }
 
-static void try_address(struct upstream_dial *dial)
+static bool same_family(const struct ip_address *one, const struct ip_address *other)
 {
-	struct sockaddr_storage address;
-	socklen_t length = ip_address_to_sockaddr(&dial->addresses[dial->at], dial->host->port, &address);
-	double left = dial->deadline - ev_now(dial->pool->loop);
+	struct sockaddr_storage a, b;
 
-	dial->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (dial->fd < 0 || (connect(dial->fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS)) {
-		next_address(dial, errno);
-		return;
+	ip_address_to_sockaddr(one, 0, &a);
+	ip_address_to_sockaddr(other, 0, &b);
+	return a.ss_family == b.ss_family;
+}
+
+/* The families by turns, beginning with that of the first address, each in the order given (RFC 8305 section 4). */
+static void take_addresses(struct upstream_dial *dial, const struct ip_address *addresses, size_t n)
+{
+	size_t at[2] = { 0 };
+
+	for (bool first = true; dial->n_attempts < n; first = !first) {
+		size_t *i = &at[first];
+
+		while (*i < n && same_family(&addresses[*i], &addresses[0]) != first)
+			(*i)++;
+		if (*i < n)
+			dial->attempts[dial->n_attempts++] =
+				(struct attempt){ .dial = dial, .address = addresses[(*i)++], .fd = -1 };
 	}
-	ev_io_init(&dial->io, on_connect, dial->fd, EV_WRITE);
-	dial->io.data = dial;
-	ev_io_start(dial->pool->loop, &dial->io);
-	set_timer(dial, left < ADDRESS_SECONDS ? left : ADDRESS_SECONDS);
 }
 
 int upstream_dial(struct upstream_pool *pool, bool tls, const char *host, uint16_t port,
@@ -201,17 +284,15 @@ int upstream_dial(struct upstream_pool *pool, bool tls, const char *host, uint16
 		return -ENOMEM;
 	}
 	dial->pool = pool;
-	dial->fd = -1;
 	dial->done = done;
 	dial->user = user;
-	dial->n_addresses = n_addresses < UPSTREAM_ADDRESSES_MAX ? n_addresses : UPSTREAM_ADDRESSES_MAX;
-	memcpy(dial->addresses, addresses, dial->n_addresses * sizeof(*addresses));
-	dial->deadline = ev_now(pool->loop) + CONNECT_SECONDS;
-	ev_init(&dial->io, on_connect);
-	ev_timer_init(&dial->timer, on_timer, 0, 0);
-	dial->timer.data = dial;
+	take_addresses(dial, addresses, n_addresses < UPSTREAM_ADDRESSES_MAX ? n_addresses : UPSTREAM_ADDRESSES_MAX);
+	ev_timer_init(&dial->next, on_next, 0, 0);
+	ev_timer_init(&dial->limit, on_limit, CONNECT_SECONDS, 0);
+	dial->next.data = dial->limit.data = dial;
 	/* In the next round, so that `done` is never called from here. */
-	ev_timer_start(pool->loop, &dial->timer);
+	ev_timer_start(pool->loop, &dial->next);
+	ev_timer_start(pool->loop, &dial->limit);
 	*ret = dial;
 	return 0;
 }

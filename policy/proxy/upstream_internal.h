@@ -24,6 +24,7 @@ struct upstream_pool {
 	struct upstream *youngest, *oldest; /* idle */
 	size_t n_idle;
 	ev_timer sweep; /* runs while there are idle connections */
+	size_t n_extra; /* attempts to connect beyond the first of each dial */
 };
 
 /* The entry for a host with one more user, made if need be; NULL without memory. */

@@ -4,3 +4,6 @@ $(foreach name,audit proxy_identity proxy_body proxy_page proxy_ca proxy_stream 
 	$(eval $(call unit_test,$(name),$(proxy_test_libraries),$(proxy_test_packages),-lev)))
 # There is no redirect here to ask for the original destination.
 $(eval $(call unit_test,proxy_client,$(proxy_test_libraries),$(proxy_test_packages),-lev -Wl$(comma)--wrap=getsockopt))
+# Addresses lead where the suite wants.
+$(eval $(call unit_test,proxy_upstream,$(proxy_test_libraries),$(proxy_test_packages),\
+	-lev -Wl$(comma)--wrap=connect -Wl$(comma)--wrap=socket))
