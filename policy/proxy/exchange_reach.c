@@ -6,7 +6,6 @@
 #include "policy/proxy/routes.h"
 #include "shared/addresses.h"
 
-#define IDLE_ANY 3600.0
 /*
  * A request that must not be sent twice takes no connection that the server may be closing right now: servers in use
  * give up idle ones after five seconds or more.
@@ -138,8 +137,9 @@ static bool is_usable(void *user, struct upstream *upstream)
 void exchange_reach(struct exchange *exchange)
 {
 	struct session *session = exchange->session;
-	struct upstream *upstream = upstream_take(session->upstreams, exchange->https, exchange->host, exchange->port,
-						  exchange->idempotent ? IDLE_ANY : IDLE_SAFE, is_usable, exchange);
+	struct upstream *upstream =
+		upstream_take(session->upstreams, exchange->https, exchange->host, exchange->port,
+			      exchange->idempotent ? UPSTREAM_IDLE_SECONDS : IDLE_SAFE, is_usable, exchange);
 
 	if (upstream) {
 		if (is_on_record(exchange))

@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "policy/proxy/clock.h"
 #include "policy/proxy/upstream_internal.h"
 
-#define IDLE_SECONDS 60.0
 #define HOSTS_MAX 512 /* entries kept for their TLS session alone */
 
 static struct upstream_host **bucket_of(struct upstream_pool *pool, const char *name, uint16_t port)
@@ -94,35 +95,42 @@ static void unlink_idle(struct upstream *upstream)
 		ev_timer_stop(pool->loop, &pool->sweep);
 }
 
+static void end_idle(struct upstream *upstream)
+{
+	unlink_idle(upstream);
+	upstream_close(upstream, false);
+}
+
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct upstream_pool *pool = timer->data;
 
+	(void)loop;
 	(void)events;
-	while (pool->oldest && ev_now(loop) - pool->oldest->idle_since >= IDLE_SECONDS) {
-		struct upstream *upstream = pool->oldest;
+	while (pool->oldest && clock_monotonic() - pool->oldest->idle_since >= UPSTREAM_IDLE_SECONDS)
+		end_idle(pool->oldest);
+}
 
-		unlink_idle(upstream);
-		upstream_close(upstream, false);
-	}
+/* TLS may have tickets to take in; anything else, the end included, is the end. */
+static bool is_quiet(struct upstream *upstream)
+{
+	char octet;
+
+	return stream_read(&upstream->stream, &octet, 1) == -EAGAIN;
 }
 
 static void on_ready(void *user)
 {
 	struct upstream *upstream = user;
-	char octet;
 
 	if (upstream->ready) {
 		upstream->ready(upstream->user);
 		return;
 	}
-	/* Idle: TLS may have tickets to take in; anything else, the end included, is the end. */
-	if (stream_read(&upstream->stream, &octet, 1) == -EAGAIN) {
+	if (is_quiet(upstream))
 		stream_want(&upstream->stream, true, false);
-		return;
-	}
-	unlink_idle(upstream);
-	upstream_close(upstream, false);
+	else
+		end_idle(upstream);
 }
 
 struct upstream *upstream_new(struct upstream_pool *pool, struct upstream_host *host, int fd,
@@ -163,12 +171,8 @@ void upstream_pool_free(struct upstream_pool *pool)
 {
 	if (!pool)
 		return;
-	while (pool->oldest) {
-		struct upstream *upstream = pool->oldest;
-
-		unlink_idle(upstream);
-		upstream_close(upstream, false);
-	}
+	while (pool->oldest)
+		end_idle(pool->oldest);
 	for (size_t i = 0; i < UPSTREAM_BUCKETS; i++)
 		while (pool->buckets[i])
 			forget_host(pool, pool->buckets[i]);
@@ -176,20 +180,38 @@ void upstream_pool_free(struct upstream_pool *pool)
 	free(pool);
 }
 
+/* What has come since the event loop last looked would only be seen after the next request had been sent. */
+static bool is_alive(struct upstream *upstream)
+{
+	struct stream *stream = &upstream->stream;
+	char octet;
+	ssize_t got = recv(stream->fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (got < 0 && errno == EAGAIN && !stream_holds_input(stream))
+		return true;
+	stream->readable = true;
+	return got != 0 && stream->ssl && is_quiet(upstream);
+}
+
 struct upstream *upstream_take(struct upstream_pool *pool, bool tls, const char *host, uint16_t port, double max_idle,
 			       upstream_usable *usable, void *user)
 {
 	struct upstream_host *entry = find_host(pool, tls, host, port);
-	struct upstream *upstream = entry ? entry->idle : NULL;
+	struct upstream *next, *upstream = entry ? entry->idle : NULL;
 
-	while (upstream && !usable(user, upstream))
-		upstream = upstream->next_of_host;
 	/* The first is the latest used: if that has been idle for too long, so have all. */
-	if (!upstream || ev_now(pool->loop) - upstream->idle_since > max_idle)
-		return NULL;
-	unlink_idle(upstream);
-	upstream->reused = true;
-	return upstream;
+	for (; upstream && clock_monotonic() - upstream->idle_since <= max_idle; upstream = next) {
+		next = upstream->next_of_host;
+		if (!usable(user, upstream))
+			continue;
+		if (is_alive(upstream)) {
+			unlink_idle(upstream);
+			upstream->reused = true;
+			return upstream;
+		}
+		end_idle(upstream);
+	}
+	return NULL;
 }
 
 void upstream_keep(struct upstream *upstream)
@@ -199,7 +221,7 @@ void upstream_keep(struct upstream *upstream)
 	buffer_drop(pool->buffers, &upstream->in);
 	upstream->ready = NULL;
 	upstream->user = NULL;
-	upstream->idle_since = ev_now(pool->loop);
+	upstream->idle_since = clock_monotonic();
 	upstream->next_of_host = upstream->host->idle;
 	upstream->host->idle = upstream;
 	upstream->older = pool->youngest;
@@ -211,11 +233,8 @@ void upstream_keep(struct upstream *upstream)
 		ev_timer_start(pool->loop, &pool->sweep);
 	}
 	stream_want(&upstream->stream, true, false);
-	if (pool->n_idle > UPSTREAM_IDLE_MAX) {
-		upstream = pool->oldest;
-		unlink_idle(upstream);
-		upstream_close(upstream, false);
-	}
+	if (pool->n_idle > UPSTREAM_IDLE_MAX)
+		end_idle(pool->oldest);
 }
 
 void upstream_close(struct upstream *upstream, bool abort)

@@ -15,6 +15,7 @@
 
 #define UPSTREAM_ADDRESSES_MAX 16
 #define UPSTREAM_IDLE_MAX 128 /* idle connections of the session; the oldest go first */
+#define UPSTREAM_IDLE_SECONDS 60.0
 #define UPSTREAM_EXTRA_MAX 64 /* attempts to connect that may run beside others of the same dials */
 
 struct upstream_pool;
@@ -36,7 +37,7 @@ struct upstream {
 	struct upstream_host *host;
 	struct upstream *next_of_host;    /* idle ones, the latest first */
 	struct upstream *younger, *older; /* idle ones of all hosts */
-	ev_tstamp idle_since;
+	double idle_since;                /* clock_monotonic() */
 };
 
 /* `loop`, `buffers` and `trust` must outlive the pool. Returns 0 or -ENOMEM. */
@@ -50,8 +51,9 @@ void upstream_pool_free(struct upstream_pool *pool);
 typedef bool upstream_usable(void *user, struct upstream *upstream);
 
 /*
- * Takes an idle connection to (`tls`, `host`, `port`) that was used within the last `max_idle` seconds and that is
- * usable. NULL if there is none. The caller sets ready and user.
+ * Takes an idle connection to (`tls`, `host`, `port`) that was used within the last `max_idle` seconds, that is usable
+ * and that the server has not ended or written to in the meantime. NULL if there is none. The caller sets ready and
+ * user.
  */
 struct upstream *upstream_take(struct upstream_pool *pool, bool tls, const char *host, uint16_t port, double max_idle,
 			       upstream_usable *usable, void *user);

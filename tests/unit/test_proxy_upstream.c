@@ -4,12 +4,14 @@
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "policy/proxy/clock.h"
+#include "policy/proxy/tls.h"
 #include "policy/proxy/upstream_internal.h"
 #include "tests/unit/clock.h"
 #include "tests/unit/proxy_bundle.h"
@@ -27,6 +29,7 @@ static struct {
 	double when;
 } connects[CONNECTS_MAX];
 static size_t n_connects;
+static unsigned int n_ready; /* of servers */
 
 static struct ev_loop *loop;
 static struct buffer_pool buffers;
@@ -90,7 +93,7 @@ static void set_up(void)
 	struct error error = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
-	n_connects = 0;
+	n_connects = n_ready = 0;
 	listeners[GOOD] = bound(&places[GOOD], 1024);
 	listeners[SILENT] = bound(&places[SILENT], 0);
 	listeners[REFUSED] = bound(&places[REFUSED], -1);
@@ -307,6 +310,174 @@ START_TEST(attempts_at_once_are_bounded)
 }
 END_TEST
 
+static bool any(void *user, struct upstream *upstream)
+{
+	(void)user;
+	(void)upstream;
+	return true;
+}
+
+static void on_ready(void *user)
+{
+	struct stream *peer = user;
+
+	n_ready++;
+	stream_want(peer, false, false);
+}
+
+/* A connection that is kept. *peer is the server's end. */
+static void keep_one(bool tls, struct stream *peer)
+{
+	static struct tls_hello hello;
+	struct outcome outcome;
+	struct error error = { 0 };
+	SSL_CTX *context;
+	SSL *ssl;
+	int fd = -1, shaken = -EAGAIN;
+
+	dial(&outcome, tls, "192.0.2.4");
+	for (int i = 0; i < TURNS_MAX && fd < 0; i++) {
+		turns(1);
+		fd = accept4(listeners[GOOD], NULL, NULL, SOCK_NONBLOCK);
+	}
+	stream_open(peer, loop, fd, on_ready, peer);
+	if (tls) {
+		hello = (struct tls_hello){ .ca = ca, .fallback = "a.test" };
+		ck_assert_int_eq(tls_server_new(&context, &error), 0);
+		ck_assert_int_eq(tls_server_accept(context, &hello, &ssl), 0);
+		ck_assert_int_eq(stream_start_tls(peer, ssl), 0);
+		SSL_CTX_free(context);
+		for (int i = 0; i < TURNS_MAX && shaken == -EAGAIN; i++) {
+			turns(1);
+			shaken = stream_handshake(peer, &error);
+		}
+		ck_assert_msg(shaken == 0, "%s", error.text);
+	}
+	wait_for(&outcome);
+	ck_assert_msg(outcome.status == 0, "%s", outcome.reason);
+	upstream_keep(outcome.upstream);
+	turns(10);
+	ck_assert_uint_eq(pool->n_idle, 1);
+}
+
+static struct upstream *take(bool tls)
+{
+	return upstream_take(pool, tls, "a.test", 443, UPSTREAM_IDLE_SECONDS, any, NULL);
+}
+
+/* What the server has sent has come to the kernel, and the event loop has not looked. */
+static void wait_arrival(const struct upstream *upstream)
+{
+	struct pollfd arrival = { .fd = upstream->stream.fd, .events = POLLIN };
+
+	ck_assert_int_eq(poll(&arrival, 1, 5000), 1);
+}
+
+/* What the server has done since the event loop last looked counts. */
+START_TEST(ended_ones_are_not_taken)
+{
+	bool tls = _i & 1, orderly = _i & 2;
+	struct stream peer;
+
+	keep_one(tls, &peer);
+	if (orderly)
+		stream_close(&peer);
+	else
+		stream_abort(&peer);
+	wait_arrival(pool->youngest);
+	ck_assert_ptr_null(take(tls));
+	ck_assert_uint_eq(pool->n_idle, 0);
+}
+END_TEST
+
+START_TEST(those_with_stray_octets_are_not_taken)
+{
+	struct stream peer;
+
+	keep_one(_i, &peer);
+	ck_assert_int_eq(stream_write(&peer, "HTTP/1.1 408 Request Timeout\r\n\r\n", 32), 32);
+	wait_arrival(pool->youngest);
+	ck_assert_ptr_null(take(_i));
+	ck_assert_uint_eq(pool->n_idle, 0);
+	stream_close(&peer);
+}
+END_TEST
+
+START_TEST(quiet_ones_are_taken)
+{
+	struct stream peer, second;
+	struct upstream *upstream;
+	char octet;
+
+	keep_one(_i, &peer);
+	upstream = take(_i);
+	ck_assert_ptr_nonnull(upstream);
+	ck_assert(upstream->reused);
+	ck_assert_ptr_null(take(_i));
+	/* Of several, the one that still can be used. */
+	keep_one(_i, &second);
+	upstream_keep(upstream);
+	stream_close(&peer);
+	wait_arrival(upstream);
+	upstream = take(_i);
+	ck_assert_ptr_nonnull(upstream);
+	ck_assert_int_eq(stream_write(&upstream->stream, "x", 1), 1);
+	stream_want(&second, true, false);
+	turns(10);
+	ck_assert_uint_eq(n_ready, 1);
+	ck_assert_int_eq(stream_read(&second, &octet, 1), 1);
+	upstream_close(upstream, false);
+	stream_close(&second);
+}
+END_TEST
+
+START_TEST(a_ticket_is_nothing_stray)
+{
+	struct stream peer;
+	struct upstream *upstream;
+	SSL_SESSION *session;
+	char octet;
+
+	keep_one(true, &peer);
+	session = pool->youngest->host->session;
+	ck_assert_int_eq(SSL_new_session_ticket(peer.ssl), 1);
+	ck_assert_int_eq(SSL_do_handshake(peer.ssl), 1);
+	wait_arrival(pool->youngest);
+	upstream = take(true);
+	ck_assert_ptr_nonnull(upstream);
+	ck_assert_ptr_ne(upstream->host->session, session);
+	ck_assert_int_eq(recv(upstream->stream.fd, &octet, 1, MSG_PEEK), -1);
+	upstream_close(upstream, false);
+	stream_close(&peer);
+}
+END_TEST
+
+/* Neither direction of a step makes a difference to how long a connection has been idle. */
+START_TEST(the_clock_may_be_set)
+{
+	struct stream peer;
+	struct upstream *upstream;
+	double before = clock_monotonic();
+
+	keep_one(false, &peer);
+	clock_stepped += 7200;
+	turns(4);
+	upstream = upstream_take(pool, false, "a.test", 443, 4, any, NULL);
+	ck_assert_ptr_nonnull(upstream);
+	upstream_keep(upstream);
+	clock_stepped -= 14400;
+	turns(4);
+	ck_assert_double_lt(clock_monotonic() - before, 60);
+	ck_assert_double_ge(clock_monotonic(), before);
+	clock_skipped += 30; /* without a round */
+	ck_assert_ptr_null(upstream_take(pool, false, "a.test", 443, 4, any, NULL));
+	ck_assert_uint_eq(pool->n_idle, 1);
+	skip(31);
+	ck_assert_uint_eq(pool->n_idle, 0);
+	stream_close(&peer);
+}
+END_TEST
+
 static TCase *dial_tests(void)
 {
 	TCase *tests = tcase_create("dial");
@@ -323,6 +494,20 @@ static TCase *dial_tests(void)
 	return tests;
 }
 
+static TCase *pool_tests(void)
+{
+	TCase *tests = tcase_create("pool");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, set_up, tear_down);
+	tcase_add_loop_test(tests, ended_ones_are_not_taken, 0, 4);
+	tcase_add_loop_test(tests, those_with_stray_octets_are_not_taken, 0, 2);
+	tcase_add_loop_test(tests, quiet_ones_are_taken, 0, 2);
+	tcase_add_test(tests, a_ticket_is_nothing_stray);
+	tcase_add_test(tests, the_clock_may_be_set);
+	return tests;
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("proxy_upstream");
@@ -330,6 +515,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, dial_tests());
+	suite_add_tcase(suite, pool_tests());
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
