@@ -6,6 +6,7 @@
 #include "policy/proxy/routes.h"
 #include "shared/addresses.h"
 
+#define SILENT_SECONDS 10.0
 /*
  * A request that must not be sent twice takes no connection that the server may be closing right now: servers in use
  * give up idle ones after five seconds or more.
@@ -63,6 +64,23 @@ static void on_dialled(void *user, int status, struct upstream *upstream, const 
 	client_run(exchange->client);
 }
 
+/*
+ * A peer that is gone without a word would be waited for until the kernel is tired of sending again (tcp(7),
+ * tcp_retries2: a quarter of an hour). One that has acknowledged something is there, and may think as long as it likes.
+ */
+static void on_late(void *user)
+{
+	struct exchange *exchange = user;
+	struct upstream *upstream = exchange->upstream;
+	size_t sent = exchange->to_upstream.start;
+
+	if (!exchange->replayable || sent == 0 || stream_unacknowledged(&upstream->stream) < sent)
+		return;
+	upstream_distrust(upstream);
+	exchange_upstream_gone(exchange, -ETIMEDOUT);
+	client_run(exchange->client);
+}
+
 static void use(struct exchange *exchange, struct upstream *upstream)
 {
 	upstream->ready = on_upstream;
@@ -70,6 +88,8 @@ static void use(struct exchange *exchange, struct upstream *upstream)
 	exchange->upstream = upstream;
 	exchange->state = EXCHANGE_FORWARDING;
 	exchange->replayable = upstream->reused && exchange->idempotent && exchange->request.done;
+	if (exchange->replayable)
+		upstream_remind(upstream, SILENT_SECONDS, on_late);
 }
 
 static void dial(struct exchange *exchange, const struct ip_address *addresses, size_t n_addresses)

@@ -133,6 +133,15 @@ static void on_ready(void *user)
 		end_idle(upstream);
 }
 
+static void on_late(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct upstream *upstream = timer->data;
+
+	(void)loop;
+	(void)events;
+	upstream->late(upstream->user);
+}
+
 struct upstream *upstream_new(struct upstream_pool *pool, struct upstream_host *host, int fd,
 			      const struct ip_address *address)
 {
@@ -147,6 +156,8 @@ struct upstream *upstream_new(struct upstream_pool *pool, struct upstream_host *
 	upstream->host = host;
 	upstream->address = *address;
 	stream_open(&upstream->stream, pool->loop, fd, on_ready, upstream);
+	ev_timer_init(&upstream->timer, on_late, 0, 0);
+	upstream->timer.data = upstream;
 	return upstream;
 }
 
@@ -214,11 +225,25 @@ struct upstream *upstream_take(struct upstream_pool *pool, bool tls, const char 
 	return NULL;
 }
 
+void upstream_remind(struct upstream *upstream, double seconds, upstream_late *late)
+{
+	upstream->late = late;
+	ev_timer_set(&upstream->timer, seconds, 0);
+	ev_timer_start(upstream->pool->loop, &upstream->timer);
+}
+
+void upstream_distrust(struct upstream *upstream)
+{
+	while (upstream->host->idle)
+		end_idle(upstream->host->idle);
+}
+
 void upstream_keep(struct upstream *upstream)
 {
 	struct upstream_pool *pool = upstream->pool;
 
 	buffer_drop(pool->buffers, &upstream->in);
+	ev_timer_stop(pool->loop, &upstream->timer);
 	upstream->ready = NULL;
 	upstream->user = NULL;
 	upstream->idle_since = clock_monotonic();
@@ -240,6 +265,7 @@ void upstream_keep(struct upstream *upstream)
 void upstream_close(struct upstream *upstream, bool abort)
 {
 	buffer_drop(upstream->pool->buffers, &upstream->in);
+	ev_timer_stop(upstream->pool->loop, &upstream->timer);
 	if (abort)
 		stream_abort(&upstream->stream);
 	else

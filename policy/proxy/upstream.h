@@ -22,6 +22,9 @@ struct upstream_pool;
 struct upstream_host; /* scheme, host and port, with what is kept for them */
 struct upstream_dial; /* a connection being made */
 
+/* See upstream_remind(). */
+typedef void upstream_late(void *user);
+
 struct upstream {
 	struct stream stream; /* its `ready` is upstream->ready while in use */
 	struct buffer in;     /* octets of the response not yet moved on */
@@ -38,6 +41,8 @@ struct upstream {
 	struct upstream *next_of_host;    /* idle ones, the latest first */
 	struct upstream *younger, *older; /* idle ones of all hosts */
 	double idle_since;                /* clock_monotonic() */
+	ev_timer timer;
+	upstream_late *late;
 };
 
 /* `loop`, `buffers` and `trust` must outlive the pool. Returns 0 or -ENOMEM. */
@@ -75,6 +80,12 @@ int upstream_dial(struct upstream_pool *pool, bool tls, const char *host, uint16
 
 /* Makes sure `done` is not called. */
 void upstream_dial_cancel(struct upstream_dial *dial);
+
+/* Calls `late` with the user of the connection after `seconds`, unless it is kept or closed before that. */
+void upstream_remind(struct upstream *upstream, double seconds, upstream_late *late);
+
+/* The server has gone without a word: closes the idle connections to it, which would not fare better. */
+void upstream_distrust(struct upstream *upstream);
 
 /* Keeps a connection for the next request; nothing of the last response may be left in it. */
 void upstream_keep(struct upstream *upstream);

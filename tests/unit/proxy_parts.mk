@@ -7,3 +7,5 @@ $(eval $(call unit_test,proxy_client,$(proxy_test_libraries),$(proxy_test_packag
 # Addresses lead where the suite wants.
 $(eval $(call unit_test,proxy_upstream,$(proxy_test_libraries),$(proxy_test_packages),\
 	-lev -Wl$(comma)--wrap=connect -Wl$(comma)--wrap=socket))
+$(eval $(call unit_test,proxy_reach,$(proxy_test_libraries),$(proxy_test_packages),\
+	-lev -Wl$(comma)--wrap=getsockopt -Wl$(comma)--wrap=ioctl))
