@@ -1,6 +1,7 @@
 /*
- * The record of what the policy decided: one entry a request, allowed or denied, numbered from 0, handed to every sink
- * before the request leaves. A request waits until its record is taken; one whose record is refused is not carried out.
+ * The record of what the policy decided: one entry a request, allowed or denied (two where one that was allowed has to
+ * be sent again and is denied then), numbered from 0, handed to every sink before the request leaves. A request waits
+ * until its record is taken; one whose record is refused is not carried out.
  */
 #pragma once
 

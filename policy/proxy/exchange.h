@@ -34,6 +34,7 @@ struct exchange {
 	bool https;
 	uint16_t port;
 	bool audited;
+	bool audited_denied;
 	const char *rule; /* that allowed it */
 
 	struct resolver_query *query;

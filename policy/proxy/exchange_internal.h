@@ -8,8 +8,8 @@
 void exchange_begin(struct exchange *exchange, int head_length);
 
 /*
- * exchange_judge.c: writes the entry in the record, once. `reason` NULL: allowed. Returns 0, or -errno if the record is
- * lost.
+ * exchange_judge.c: writes the entry in the record, once, and once more if what was allowed is denied after all.
+ * `reason` NULL: allowed. Returns 0, or -errno if the record is lost.
  */
 int exchange_audit(struct exchange *exchange, bool allowed, const char *rule, const char *reason);
 

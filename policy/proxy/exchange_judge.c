@@ -108,9 +108,11 @@ int exchange_audit(struct exchange *exchange, bool allowed, const char *rule, co
 		.reason = reason,
 	};
 
-	if (exchange->audited)
+	/* A new connection may lead elsewhere than the idle one did for which the request was allowed. */
+	if (exchange->audited && (allowed || exchange->audited_denied))
 		return 0;
 	exchange->audited = true;
+	exchange->audited_denied = !allowed;
 	return audit_request(exchange->session->audit, &record);
 }
 

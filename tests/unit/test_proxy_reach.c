@@ -299,6 +299,41 @@ START_TEST(a_minute_and_no_more)
 }
 END_TEST
 
+static void on_dialled(void *user, int status, struct upstream *upstream, const char *reason)
+{
+	(void)reason;
+	ck_assert_int_eq(status, 0);
+	*(int *)user = 1;
+	upstream_keep(upstream);
+}
+
+/* Allowed over a connection that turns out to be of no use, then denied for where the name leads by now. */
+START_TEST(a_denial_after_all_is_on_record)
+{
+	struct ip_address loopback;
+	struct upstream_dial *dial;
+	int client = connect_client(), server, dialled = 0;
+
+	allow("domain=host.test ip=127.0.0.1");
+	ck_assert_int_eq(ip_address_parse("127.0.0.1", 9, &loopback), 0);
+	ck_assert_int_eq(upstream_dial(session.upstreams, false, "host.test", ntohs(origin.sin_port), &loopback, 1,
+				       on_dialled, &dialled, &dial),
+			 0);
+	server = accepted(WAIT_TURNS);
+	for (int i = 0; i < WAIT_TURNS && !dialled; i++)
+		turns(1);
+	get(client, "/", "host.test");
+	hear(server, "GET / HTTP/1.1\r\n");
+	ck_assert_uint_eq(log_captured_lines("ALLOW"), 1);
+	ck_assert_uint_eq(log_captured_lines("DENY"), 0);
+	close(server);
+	hear(client, "HTTP/1.1 403 Forbidden\r\n");
+	ck_assert_uint_eq(log_captured_lines("ALLOW"), 1);
+	ck_assert_uint_eq(log_captured_lines("DENY"), 1);
+	close(client);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("proxy_reach");
@@ -312,6 +347,7 @@ int main(void)
 	tcase_add_test(tests, a_server_that_only_takes_its_time);
 	tcase_add_test(tests, an_answer_that_has_begun);
 	tcase_add_test(tests, a_minute_and_no_more);
+	tcase_add_test(tests, a_denial_after_all_is_on_record);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
