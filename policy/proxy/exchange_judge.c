@@ -145,12 +145,17 @@ static void take_properties(struct exchange *exchange, const struct http1_head *
 	body_start(&exchange->request, head->framing, head->content_length, head->framing == HTTP1_BODY_CHUNKED);
 }
 
-/* The request as the server gets it, to `to_upstream`. `host`: as the client named it, canonical. Returns 0 or -errno.
+/*
+ * The request as the server gets it, to `to_upstream`; its Host is the client's, canonical, also where that is short
+ * for the name that was judged. Returns 0 or -errno.
  */
 static int write_request(struct exchange *exchange, const struct http1_head *head, const struct http1_target *target,
 			 const struct hosts *hosts)
 {
 	static const char *const skip[] = { "Host", SESSION_HEADER, SEQUENCE_HEADER, NULL };
+	const char *named = hosts->claims.host        ? hosts->claims.host
+			    : hosts->claims.authority ? hosts->claims.authority
+						      : exchange->host;
 	uint16_t named_port = hosts->claims.host ? hosts->claims.host_port : hosts->claims.authority_port;
 	char host[HOST_NAME_MAX_LENGTH + 8];
 	struct http1_writer writer;
@@ -160,7 +165,7 @@ static int write_request(struct exchange *exchange, const struct http1_head *hea
 		return -ENOMEM;
 	if (!hosts->claims.host && !hosts->claims.authority && exchange->port != (exchange->https ? 443 : 80))
 		named_port = exchange->port;
-	snprintf(host, sizeof(host), named_port ? "%s:%u" : "%s", exchange->host, named_port);
+	snprintf(host, sizeof(host), named_port ? "%s:%u" : "%s", named, named_port);
 	writer = http1_writer_to(exchange->to_upstream.data, BUFFER_SIZE);
 	http1_write_request_line(&writer, head->method, target->path_and_query);
 	http1_write_field(&writer, "Host", http1_text_of(host));

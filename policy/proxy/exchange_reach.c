@@ -96,6 +96,7 @@ static void dial(struct exchange *exchange, const struct ip_address *addresses, 
 {
 	struct session *session = exchange->session;
 
+	/* A name that was completed by a search domain is also the one that the server's certificate must have. */
 	exchange->state = EXCHANGE_DIALLING;
 	if (upstream_dial(session->upstreams, exchange->https, exchange->host, exchange->port, addresses, n_addresses,
 			  on_dialled, exchange, &exchange->dial) < 0)

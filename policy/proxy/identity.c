@@ -59,15 +59,19 @@ static int judge_ports(const struct identity_claims *claims, struct error *e)
 	return 0;
 }
 
-/* Compares the host that the message names with where the connection went. */
+/* Compares the host that the message names with where the connection went. Puts the full name to *ret. */
 static int judge_destination(const struct identity_claims *claims, const struct search_domains *search,
-			     const char *host, const char *what, struct error *e)
+			     const char *host, const char *what, const char **ret, struct error *e)
 {
+	*ret = host;
 	if (strcmp(host, claims->destination) == 0)
 		return 0;
 	if (claims->synthetic) {
-		if (is_searched(claims->destination, host, search))
+		if (is_searched(claims->destination, host, search)) {
+			if (!strchr(host, '.'))
+				*ret = claims->destination;
 			return 0;
+		}
 		return differ(e, what, host, "the name asked for by DNS", claims->destination);
 	}
 	if (host_is_literal(host))
@@ -82,6 +86,7 @@ int identity_judge(const struct identity_claims *claims, const struct search_dom
 	const char *what = claims->host        ? "the Host field"
 			   : claims->authority ? "the request target"
 					       : "the TLS server name (SNI)";
+	const char *full;
 	int status;
 
 	if (!claims->destination)
@@ -96,10 +101,10 @@ int identity_judge(const struct identity_claims *claims, const struct search_dom
 		return differ(e, "the request target", claims->authority, "the Host field", host);
 	if (claims->sni && strcmp(claims->sni, host) != 0)
 		return differ(e, what, host, "the TLS server name (SNI)", claims->sni);
-	status = judge_destination(claims, search, host, what, e);
+	status = judge_destination(claims, search, host, what, &full, e);
 	if (status == 0)
 		status = judge_ports(claims, e);
 	if (status == 0)
-		*ret_host = host;
+		*ret_host = full;
 	return status;
 }

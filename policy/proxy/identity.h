@@ -33,12 +33,13 @@ struct identity_claims {
 };
 
 /*
- * Finds the one host the claims are about. *ret_host points to one of the claims' strings. Returns 0, or -EXDEV with
- * *e: which two differ and how.
+ * Finds the one host the claims are about, which is the one to judge, record and dial. *ret_host points to one of the
+ * claims' strings. Returns 0, or -EXDEV with *e: which two differ and how.
  *
  * A synthetic name may be HOST "." SEARCH-DOMAIN: resolvers with `ndots` (resolv.conf(5)) ask for that first and get an
- * answer. A literal original destination says nothing about a host given by name (the proxy looks the name up itself),
- * but must be equal to a host given as an address.
+ * answer. If HOST is a single label, that is the name it stands for; one with dots was most likely meant as it is. A
+ * literal original destination says nothing about a host given by name (the proxy looks the name up itself), but must
+ * be equal to a host given as an address.
  */
 int identity_judge(const struct identity_claims *claims, const struct search_domains *search, const char **ret_host,
 		   struct error *e);

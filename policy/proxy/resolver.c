@@ -306,24 +306,21 @@ static void socket_state(void *user, ares_socket_t fd, int readable, int writabl
 
 static int channel_open(struct resolver *resolver, const struct resolver_settings *settings, struct error *e)
 {
-	/* No HOSTALIASES: what the policy judged is what is looked up. */
-	struct ares_options options = { .flags = ARES_FLAG_NOALIASES,
+	/*
+	 * No HOSTALIASES and no search list: what the policy judged is what is looked up. In ares_getaddrinfo() c-ares
+	 * 1.18 takes no notice of ARES_FLAG_NOSEARCH, so that the list has to be empty besides.
+	 */
+	struct ares_options options = { .flags = ARES_FLAG_NOALIASES | ARES_FLAG_NOSEARCH,
 					.timeout = settings->timeout_ms,
 					.tries = settings->tries,
 					.sock_state_cb = socket_state,
 					.sock_state_cb_data = resolver };
-	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-	char *domain = (char *)settings->domain;
+	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_DOMAINS;
 	int status;
 
 	if (settings->lookups) {
 		options.lookups = (char *)settings->lookups;
 		mask |= ARES_OPT_LOOKUPS;
-	}
-	if (settings->domain) {
-		options.domains = &domain;
-		options.ndomains = domain[0] ? 1 : 0;
-		mask |= ARES_OPT_DOMAINS;
 	}
 	status = ares_library_init(ARES_LIB_INIT_ALL);
 	if (status != ARES_SUCCESS)

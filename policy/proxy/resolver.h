@@ -28,8 +28,10 @@ int resolver_new(struct ev_loop *loop, struct resolver **ret, struct error *e);
 /* Cancels what is under way without calling back. Accepts NULL. */
 void resolver_free(struct resolver *resolver);
 
-/* Starts a lookup of `host` (canonical; a literal answers itself). *ret stays valid until `done` is called. Returns 0
- * or -ENOMEM. */
+/*
+ * Starts a lookup of `host` (canonical and complete: no search domain is tried; a literal answers itself). *ret stays
+ * valid until `done` is called. Returns 0 or -ENOMEM.
+ */
 int resolver_lookup(struct resolver *resolver, const char *host, resolver_done *done, void *user,
 		    struct resolver_query **ret);
 

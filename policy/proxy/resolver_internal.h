@@ -8,7 +8,6 @@
 struct resolver_settings {
 	const char *servers; /* "127.0.0.1:5300,…"; NULL: those of resolv.conf */
 	const char *lookups; /* as ares_init_options(3): "fb" hosts file first, "b" DNS only; NULL: as the host says */
-	const char *domain;  /* the only search domain, "" for none; NULL: those of resolv.conf */
 	int timeout_ms;      /* of the first try; doubled at each round of the servers */
 	int tries;
 };

@@ -1,6 +1,7 @@
 /*
  * A nameserver on loopback in the test's own event loop, UDP and TCP. The beginning of the name asked for says how it
- * answers: nx, fail, six, many, empty, silent, garbage, long (truncated over UDP); anything else has two addresses.
+ * answers: nx, fail, six, many, empty, home (127.0.0.1), silent, garbage, long (truncated over UDP); anything else has
+ * two addresses.
  */
 #pragma once
 
@@ -60,6 +61,8 @@ static void add_answers(struct packet *p, unsigned type)
 			snprintf(text, sizeof(text), "192.0.2.%u", 100 + i);
 			add_answer(p, A, text);
 		}
+	else if (asks_for("home") && type == A)
+		add_answer(p, A, "127.0.0.1");
 	else if (type == A && !asks_for("six") && !asks_for("empty")) {
 		add_answer(p, A, "192.0.2.2");
 		add_answer(p, A, "192.0.2.1");

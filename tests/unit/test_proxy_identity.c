@@ -154,6 +154,24 @@ START_TEST(search_domains)
 	refused(claims, "a.test", "xa.test.corp.example");
 	claims.destination = "a.test.";
 	refused(claims, "a.test", "DNS");
+	/* What a single label stands for is the whole name. */
+	claims.destination = "files.corp.example";
+	claims.host = claims.sni = "files";
+	accepted(claims, "files.corp.example");
+	claims.authority = "files";
+	claims.absolute_https = true;
+	accepted(claims, "files.corp.example");
+	claims.host = claims.authority = NULL;
+	accepted(claims, "files.corp.example");
+	claims.destination = claims.host = "files";
+	accepted(claims, "files");
+	claims.synthetic = false;
+	claims.destination = "192.0.2.1";
+	accepted(claims, "files");
+	claims = ordinary();
+	claims.host = claims.sni = "files";
+	claims.destination = "files.other";
+	refused(claims, "files", "files.other");
 	/* The other way round is another host. */
 	claims = ordinary();
 	claims.host = claims.sni = "a.test.example";

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "policy/proxy/client.h"
+#include "policy/proxy/names.h"
 #include "policy/proxy/resolver_internal.h"
 #include "policy/proxy/upstream_internal.h"
 #include "tests/unit/clock.h"
@@ -334,6 +335,65 @@ START_TEST(a_denial_after_all_is_on_record)
 }
 END_TEST
 
+/* Connections are to the address that stands for `name`. */
+static void to_name(const char *name)
+{
+	uint32_t address;
+
+	ck_assert_int_eq(names_assign(session.names, name, &address), 0);
+	destination.sin_addr.s_addr = htonl(address);
+}
+
+/* A single label is judged, recorded and dialled as what it stands for. */
+START_TEST(a_short_name_is_its_full_name)
+{
+	struct error error = { 0 };
+	const char *heard;
+	char expected[64];
+	int client, server;
+
+	allow("domain=* ip=127.0.0.0/8");
+	ck_assert_int_eq(rule_set_add(session.rules, RULE_DENY, "domain=files.corp.test", "test", &error), 0);
+	to_name("files.corp.test");
+	client = connect_client();
+	get(client, "/", "files");
+	heard = hear(client, "HTTP/1.1 403 Forbidden\r\n");
+	ck_assert_ptr_nonnull(strstr(heard, "files.corp.test"));
+	ck_assert_uint_eq(log_captured_lines("DENY"), 1);
+	ck_assert_uint_eq(log_captured_lines("host=files.corp.test"), 1);
+	ck_assert_uint_eq(n_queries, 0);
+	close(client);
+
+	to_name("home.corp.test");
+	client = connect_client();
+	get(client, "/", "home");
+	server = accepted(WAIT_TURNS);
+	ck_assert_int_ge(server, 0);
+	/* The server gets what the client wrote. */
+	snprintf(expected, sizeof(expected), "\r\nHost: home:%u\r\n", ntohs(origin.sin_port));
+	hear(server, expected);
+	ck_assert_str_eq(last_name, "home.corp.test.");
+	ck_assert_uint_eq(log_captured_lines("host=home.corp.test"), 1);
+	close(server);
+	close(client);
+}
+END_TEST
+
+/* Where no search domain was added, none is: the host's own hosts file, say, may know the name. */
+START_TEST(a_short_name_alone_is_asked_for_alone)
+{
+	int client = connect_client();
+
+	allow("domain=*");
+	setenv("LOCALDOMAIN", "corp.test", 1);
+	get(client, "/", "nx");
+	hear(client, "HTTP/1.1 502 Bad Gateway\r\n");
+	ck_assert_str_eq(last_name, "nx.");
+	unsetenv("LOCALDOMAIN");
+	close(client);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("proxy_reach");
@@ -348,6 +408,8 @@ int main(void)
 	tcase_add_test(tests, an_answer_that_has_begun);
 	tcase_add_test(tests, a_minute_and_no_more);
 	tcase_add_test(tests, a_denial_after_all_is_on_record);
+	tcase_add_test(tests, a_short_name_is_its_full_name);
+	tcase_add_test(tests, a_short_name_alone_is_asked_for_alone);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -64,11 +64,9 @@ static void done(void *user, int status, const struct ip_address *addresses, siz
 	}
 }
 
-static void open_resolver(const char *lookups, const char *domain)
+static void open_resolver(const char *lookups)
 {
-	struct resolver_settings settings = {
-		.servers = servers, .lookups = lookups, .domain = domain, .timeout_ms = 50, .tries = 2
-	};
+	struct resolver_settings settings = { .servers = servers, .lookups = lookups, .timeout_ms = 50, .tries = 2 };
 
 	ck_assert_int_eq(resolver_new_with(loop, &settings, &resolver, NULL), 0);
 }
@@ -80,7 +78,7 @@ static void setup(void)
 	ttl = 30;
 	n_queries = n_streams = 0;
 	nameserver_open(loop);
-	open_resolver("b", "");
+	open_resolver("b");
 }
 
 static void teardown(void)
@@ -90,10 +88,10 @@ static void teardown(void)
 	ev_loop_destroy(loop);
 }
 
-static void reopen(const char *lookups, const char *domain)
+static void reopen(const char *lookups)
 {
 	resolver_free(resolver);
-	open_resolver(lookups, domain);
+	open_resolver(lookups);
 }
 
 static void turns(int n)
@@ -251,7 +249,7 @@ static unsigned asked_again_after(time_t seconds, unsigned record_ttl)
 	struct outcome o;
 	unsigned before;
 
-	reopen("b", "");
+	reopen("b");
 	ttl = record_ttl;
 	ask("host.test", &o);
 	before = n_queries;
@@ -415,7 +413,7 @@ START_TEST(the_hosts_file_and_localhost)
 	static const char *const names[] = { "localhost", "x.localhost" };
 	struct outcome o;
 
-	reopen("fb", "");
+	reopen("fb");
 	for (size_t i = 0; i < 2; i++) {
 		bool found = false;
 
@@ -431,14 +429,27 @@ START_TEST(the_hosts_file_and_localhost)
 }
 END_TEST
 
-START_TEST(search_domains)
+/* The search list and options of the host, here in their environment variables (resolv.conf(5)), add nothing to a name.
+ */
+START_TEST(no_search_domains)
 {
+	static const struct {
+		const char *host, *asked;
+	} names[] = { { "single", "single." }, { "nx", "nx." }, { "nx.allowed.test", "nx.allowed.test." } };
 	struct outcome o;
 
-	reopen("b", "corp.test");
-	ask("single", &o);
-	ck_assert_int_eq(o.status, 0);
-	ck_assert_str_eq(last_name, "single.corp.test.");
+	setenv("LOCALDOMAIN", "corp.test", 1);
+	for (size_t i = 0; i < 6; i++) {
+		setenv("RES_OPTIONS", i < 3 ? "ndots:1" : "ndots:5", 1);
+		reopen("b");
+		n_queries = 0;
+		ask(names[i % 3].host, &o);
+		ck_assert_int_eq(o.status, i % 3 == 0 ? 0 : -ENOENT);
+		ck_assert_str_eq(last_name, names[i % 3].asked);
+		ck_assert_uint_eq(n_queries, 2);
+	}
+	unsetenv("LOCALDOMAIN");
+	unsetenv("RES_OPTIONS");
 }
 END_TEST
 
@@ -514,7 +525,7 @@ int main(void)
 	tcase_add_test(tests, the_cache_is_bounded);
 	tcase_add_test(tests, lookups_under_way_are_bounded);
 	tcase_add_test(tests, the_hosts_file_and_localhost);
-	tcase_add_test(tests, search_domains);
+	tcase_add_test(tests, no_search_domains);
 	tcase_add_test(tests, as_the_host_says);
 	tcase_add_test(tests, nonsense_for_nameservers);
 	tcase_add_test(tests, sockets_are_closed_on_exec);
