@@ -25,6 +25,9 @@
 #define FAILURE_MS 1000 /* RFC 9520 section 3.2: failures are remembered, at least this long */
 #define TIMEOUT_MS 1000 /* 1 + 2 + 4 s with one nameserver; late answers to earlier tries count */
 #define TRIES 3
+#define NETWORK_ADVICE                                                                                   \
+	"the nameservers are those that resolv.conf named when the session started: if the network has " \
+	"changed since, start the session again"
 
 TAILQ_HEAD(query_queue, resolver_query);
 TAILQ_HEAD(entry_queue, entry);
@@ -195,10 +198,10 @@ static void answer_from_failure(struct answer *ret, int status)
 		break;
 	case ARES_ETIMEOUT:
 		ret->status = -ETIMEDOUT;
-		ret->reason = "no nameserver answered in time";
+		ret->reason = "no nameserver answered in time; " NETWORK_ADVICE;
 		break;
 	case ARES_ECONNREFUSED:
-		ret->reason = "no nameserver could be reached or was willing to answer (see resolv.conf of the host)";
+		ret->reason = "no nameserver could be reached or was willing to answer; " NETWORK_ADVICE;
 		break;
 	case ARES_ENOMEM:
 		ret->reason = "out of memory";
