@@ -15,12 +15,14 @@
 #include "policy/rules/address.h"
 #include "policy/rules/host.h"
 #include "shared/cleanup.h"
+#include "shared/log.h"
 
 #define BUNDLE_MAX (64 << 20)
 
 struct trust {
 	SSL_CTX *context; /* NULL until it is needed: it takes OpenSSL a few milliseconds */
 	int system_fd;    /* -1 once read */
+	bool has_extra;   /* certificates of --upstream-ca */
 	trust_session *on_session;
 };
 
@@ -58,37 +60,84 @@ static ssize_t read_file(int fd, char **ret)
 	return (ssize_t)length;
 }
 
-/* Adds each certificate of the bundle to the store. Returns their number, or -errno with *e. */
+/*
+ * Adds the certificates of the PEM text to the store. Returns how many there are; *n_bad is how many more cannot be
+ * read, *e names the first of those.
+ */
+static int add_certificates(SSL_CTX *context, BIO *text, const char *what, int *n_bad, struct error *e)
+{
+	int n = 0;
+
+	*n_bad = 0;
+	for (;;) {
+		int left = BIO_pending(text);
+		X509 *certificate;
+		const char *reason;
+
+		ERR_clear_error();
+		certificate = PEM_read_bio_X509_AUX(text, NULL, NULL, (void *)"");
+		if (certificate) {
+			/* Fails for duplicates only, which bundles do have. */
+			X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate);
+			X509_free(certificate);
+			n++;
+			continue;
+		}
+		/* What takes nothing out of the text would go on for ever. */
+		if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE || BIO_pending(text) == left)
+			break;
+		reason = ERR_reason_error_string(ERR_peek_last_error());
+		if ((*n_bad)++ == 0)
+			error_set(e, EINVAL, "%s: certificate %d cannot be read: %s", what, n + 1,
+				  reason ? reason : "not PEM");
+	}
+	ERR_clear_error();
+	return n;
+}
+
+/*
+ * Adds the certificates of the bundle to the store. Returns how many others cannot be read, *e naming the first, or
+ * -errno with *e; without any certificate it is an error.
+ */
 static int load_bundle(SSL_CTX *context, int fd, const char *what, struct error *e)
 {
 	_cleanup_free_ char *octets = NULL;
 	ssize_t length = read_file(fd, &octets);
-	X509 *certificate;
+	int n, n_bad;
 	BIO *bio;
-	int n = 0;
 
 	if (length < 0)
 		return error_errno(e, (int)-length, "cannot read %s", what);
 	bio = BIO_new_mem_buf(octets, (int)length);
 	if (!bio)
 		return error_errno(e, ENOMEM, "%s", what);
-	ERR_clear_error();
-	while ((certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, (void *)""))) {
-		/* Fails for duplicates only, which bundles do have. */
-		if (!X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate))
-			ERR_clear_error();
-		X509_free(certificate);
-		n++;
-	}
+	n = add_certificates(context, bio, what, &n_bad, e);
 	BIO_free(bio);
-	if (n == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
-		const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	if (n > 0)
+		return n_bad;
+	return n_bad > 0 ? -EINVAL : error_set(e, EINVAL, "%s: there is no certificate in it", what);
+}
 
-		error_set(e, EINVAL, "%s: certificate %d cannot be read: %s", what, n + 1, reason ? reason : "not PEM");
-		n = -EINVAL;
-	}
-	ERR_clear_error();
-	return n;
+/*
+ * Reads the system's bundle, if there is one that has not been read. A certificate more or less is not worth every
+ * connection; having none is, and the next one will look again.
+ */
+static int load_system(struct trust *trust, struct error *e)
+{
+	struct error bad = { 0 };
+	int status;
+
+	if (trust->system_fd < 0)
+		return 0;
+	status = load_bundle(trust->context, trust->system_fd, "the system's CA bundle", &bad);
+	if (status < 0 && !trust->has_extra)
+		return error_set(e, bad.code, "%s", bad.text);
+	if (status > 1)
+		log_line(LOG_LEVEL_WARN, "%s; %d certificates are left out", bad.text, status);
+	else if (status != 0)
+		log_line(LOG_LEVEL_WARN, "%s; it is left out", bad.text);
+	close_fd(&trust->system_fd);
+	return 0;
 }
 
 static SSL_CTX *make_context(struct trust *trust)
@@ -127,12 +176,14 @@ int trust_new(int system_fd, int extra_fd, struct trust **ret, struct error *e)
 	trust->system_fd = system_fd;
 	if (extra >= 0)
 		status = ensure_context(trust, e);
+	/* Somebody has named this file for this session: what is wrong with it is said before anything begins. */
 	if (status == 0 && extra >= 0)
 		status = load_bundle(trust->context, extra, "the file of --upstream-ca", e);
-	if (status < 0) {
+	if (status != 0) {
 		trust_free(trust);
-		return status;
+		return status < 0 ? status : -EINVAL;
 	}
+	trust->has_extra = extra >= 0;
 	*ret = trust;
 	return 0;
 }
@@ -175,12 +226,9 @@ int trust_connect(struct trust *trust, const char *host, void *user, SSL **ret, 
 
 	if (status < 0)
 		return status;
-	if (trust->system_fd >= 0) {
-		status = load_bundle(trust->context, trust->system_fd, "the system's CA bundle", e);
-		close_fd(&trust->system_fd);
-		if (status < 0)
-			return status;
-	}
+	status = load_system(trust, e);
+	if (status < 0)
+		return status;
 	ssl = SSL_new(trust->context);
 	status = ssl ? expect_host(ssl, host) : -ENOMEM;
 	if (status < 0) {

@@ -12,7 +12,8 @@ struct trust;
 
 /*
  * `system_fd` and `extra_fd`: PEM bundles open for reading, or -1; owned by the trust from here, also on error. The
- * extra one is read now, the system's at the first connection (it takes some 15 ms). Returns 0, or -errno with *e.
+ * extra one is read now and must be good throughout, the system's at the first connection (it takes some 15 ms), with a
+ * warning in the log about what cannot be read. Returns 0, or -errno with *e.
  */
 int trust_new(int system_fd, int extra_fd, struct trust **ret, struct error *e);
 
