@@ -149,6 +149,8 @@ static SSL_CTX *make_context(struct trust *trust)
 		return NULL;
 	tls_common(context);
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+	/* Each certificate of the bundles is an anchor, whoever has signed it. */
+	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN);
 	SSL_CTX_set_alpn_protos(context, protocols, sizeof(protocols) - 1);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(context, on_new_session);
@@ -207,7 +209,8 @@ static int expect_host(SSL *ssl, const char *host)
 	X509_VERIFY_PARAM *parameters = SSL_get0_param(ssl);
 	struct ip_address address;
 
-	X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	X509_VERIFY_PARAM_set_hostflags(parameters,
+					X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	if (!host_is_literal(host))
 		return X509_VERIFY_PARAM_set1_host(parameters, host, 0) && SSL_set_tlsext_host_name(ssl, host)
 			       ? 0

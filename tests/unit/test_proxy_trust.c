@@ -1,7 +1,10 @@
-/* Whom the proxy trusts among servers: bundles that are not all they should be. */
+/* Whom the proxy trusts among servers: bundles that are not all they should be, and what certificates must have. */
 #include <check.h>
 #include <errno.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +17,11 @@
 
 #define GARBAGE "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 #define CUT "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUQ\n"
+
+struct identity {
+	X509 *certificate;
+	EVP_PKEY *key;
+};
 
 static struct ev_loop *loop;
 static struct ca *ca, *other_ca;
@@ -37,6 +45,61 @@ static void tear_down(void)
 	ca_free(other_ca);
 	log_capture_end();
 	ev_loop_destroy(loop);
+}
+
+static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *value)
+{
+	X509V3_CTX context;
+	X509_EXTENSION *extension;
+
+	X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
+	extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+	ck_assert_ptr_nonnull(extension);
+	ck_assert_int_eq(X509_add_ext(certificate, extension, -1), 1);
+	X509_EXTENSION_free(extension);
+}
+
+/* `issuer` NULL: self-signed; `names` NULL: a CA. */
+static struct identity certify(const char *common_name, const char *names, const struct identity *issuer)
+{
+	struct identity ret = { X509_new(), EVP_EC_gen("P-256") };
+	X509_NAME *name = X509_get_subject_name(ret.certificate);
+	X509 *by = issuer ? issuer->certificate : ret.certificate;
+	static long serial;
+
+	X509_set_version(ret.certificate, X509_VERSION_3);
+	ASN1_INTEGER_set(X509_get_serialNumber(ret.certificate), ++serial);
+	X509_gmtime_adj(X509_getm_notBefore(ret.certificate), -60);
+	X509_gmtime_adj(X509_getm_notAfter(ret.certificate), 3600);
+	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)common_name, -1, -1, 0);
+	X509_set_issuer_name(ret.certificate, X509_get_subject_name(by));
+	X509_set_pubkey(ret.certificate, ret.key);
+	if (!names)
+		add_extension(ret.certificate, by, NID_basic_constraints, "critical,CA:TRUE");
+	else if (names[0])
+		add_extension(ret.certificate, by, NID_subject_alt_name, names);
+	ck_assert_int_gt(X509_sign(ret.certificate, issuer ? issuer->key : ret.key, EVP_sha256()), 0);
+	return ret;
+}
+
+static void identity_free(struct identity *identity)
+{
+	X509_free(identity->certificate);
+	EVP_PKEY_free(identity->key);
+}
+
+static int bundle_of_identity(const struct identity *identity)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *octets;
+	long length;
+	int fd;
+
+	ck_assert_int_eq(PEM_write_bio_X509(bio, identity->certificate), 1);
+	length = BIO_get_mem_data(bio, &octets);
+	fd = bundle_with(octets, (size_t)length);
+	BIO_free(bio);
+	return fd;
 }
 
 /* A bundle of `first`, the text between and `second`; CAs may be NULL. */
@@ -96,6 +159,21 @@ static int connect_to_ca(struct ca *issuer, struct error *e)
 	return status;
 }
 
+static int connect_to(const struct identity *identity, const char *host, struct error *e)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+	SSL *ssl;
+	int status;
+
+	ck_assert_int_eq(SSL_CTX_use_certificate(context, identity->certificate), 1);
+	ck_assert_int_eq(SSL_CTX_use_PrivateKey(context, identity->key), 1);
+	ssl = SSL_new(context);
+	SSL_set_accept_state(ssl);
+	status = shake_hands(host, ssl, e);
+	SSL_CTX_free(context);
+	return status;
+}
+
 START_TEST(an_unreadable_certificate_is_left_out)
 {
 	static const char *const bad[] = { GARBAGE, CUT, GARBAGE GARBAGE };
@@ -148,6 +226,47 @@ START_TEST(the_extra_file_must_be_good_throughout)
 }
 END_TEST
 
+/* Whoever is named with --upstream-ca is trusted, also where somebody else has signed for it. */
+START_TEST(an_anchor_need_not_be_self_signed)
+{
+	struct identity root = certify("root", NULL, NULL), intermediate = certify("intermediate", NULL, &root);
+	struct identity leaf = certify("leaf", "DNS:a.example", &intermediate);
+	struct error error = { 0 };
+
+	ck_assert_int_eq(trust_new(-1, bundle_of_identity(&intermediate), &trust, &error), 0);
+	ck_assert_msg(connect_to(&leaf, "a.example", &error) == 0, "%s", error.text);
+	trust_free(trust);
+	ck_assert_int_eq(trust_new(-1, bundle_of_identity(&leaf), &trust, &error), 0);
+	ck_assert_msg(connect_to(&leaf, "a.example", &error) == 0, "%s", error.text);
+	/* Only that one. */
+	trust_free(trust);
+	ck_assert_int_eq(trust_new(-1, bundle_of(ca), &trust, &error), 0);
+	ck_assert_int_eq(connect_to(&leaf, "a.example", &error), -EPROTO);
+	identity_free(&leaf);
+	identity_free(&intermediate);
+	identity_free(&root);
+}
+END_TEST
+
+/* RFC 9525 section 2: a name in the subject is no name. */
+START_TEST(a_common_name_is_no_name)
+{
+	struct identity root = certify("root", NULL, NULL);
+	struct identity nameless = certify("a.example", "", &root),
+			named = certify("b.example", "DNS:a.example", &root);
+	struct error error = { 0 };
+
+	ck_assert_int_eq(trust_new(-1, bundle_of_identity(&root), &trust, &error), 0);
+	ck_assert_int_eq(connect_to(&nameless, "a.example", &error), -EPROTO);
+	ck_assert_msg(strstr(error.text, "hostname mismatch"), "%s", error.text);
+	ck_assert_int_eq(connect_to(&named, "b.example", &error), -EPROTO);
+	ck_assert_int_eq(connect_to(&named, "a.example", &error), 0);
+	identity_free(&named);
+	identity_free(&nameless);
+	identity_free(&root);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("proxy_trust");
@@ -162,6 +281,8 @@ int main(void)
 	tcase_add_loop_test(tests, without_any_certificate_the_cause_is_named_each_time, 0, 2);
 	tcase_add_test(tests, the_extra_ones_do_without_the_systems);
 	tcase_add_test(tests, the_extra_file_must_be_good_throughout);
+	tcase_add_test(tests, an_anchor_need_not_be_self_signed);
+	tcase_add_test(tests, a_common_name_is_no_name);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
