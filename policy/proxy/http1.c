@@ -205,9 +205,9 @@ static int parse_status_line(const char **at, const char *end, struct http1_head
 	if (head->minor_version < 0 || end - *at < 14 || (*at)[8] != ' ')
 		return error_set(e, EBADMSG, "the status line does not begin with HTTP/1.1 or HTTP/1.0 and one space");
 	status = *at + 9;
-	if (status[0] < '1' || status[0] > '5' || !http1_is_digit(status[1]) || !http1_is_digit(status[2]) ||
+	if (status[0] < '1' || status[0] > '9' || !http1_is_digit(status[1]) || !http1_is_digit(status[2]) ||
 	    (status[3] != ' ' && status[3] != '\r'))
-		return error_set(e, EBADMSG, "the status is not a number from 100 to 599");
+		return error_set(e, EBADMSG, "the status is not a number from 100 to 999");
 	head->status = (status[0] - '0') * 100 + (status[1] - '0') * 10 + (status[2] - '0');
 	reason = status[3] == ' ' ? status + 4 : status + 3;
 	stop = http1_span(reason, end, HTTP1_VALUE);

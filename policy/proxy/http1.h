@@ -47,7 +47,7 @@ struct http1_head {
 	int minor_version;        /* 0 or 1 */
 	struct http1_text method; /* requests */
 	struct http1_text target; /* requests: octets 0x21 to 0x7e; see http1_parse_target() */
-	int status;               /* responses: 100 to 599 */
+	int status;               /* responses: 100 to 999 */
 	struct http1_text reason; /* responses: may be empty */
 
 	size_t n_fields;

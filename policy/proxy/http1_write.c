@@ -63,7 +63,7 @@ void http1_write_request_line(struct http1_writer *writer, struct http1_text met
 
 void http1_write_status_line(struct http1_writer *writer, int status, struct http1_text reason)
 {
-	if (writer->status == 0 && (status < 100 || status > 599))
+	if (writer->status == 0 && (status < 100 || status > 999))
 		writer->status = -EBADMSG;
 	PUT(writer, "HTTP/1.1 ");
 	put_decimal(writer, (uint64_t)status);

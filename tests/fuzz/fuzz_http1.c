@@ -57,7 +57,7 @@ static void check_head(const struct http1_head *head, const char *in, size_t len
 		require(hosts <= 1 && (hosts == 1 || head->minor_version == 0));
 		require(head->framing != HTTP1_BODY_CLOSE);
 	} else {
-		require(head->status >= 100 && head->status <= 599);
+		require(head->status >= 100 && head->status <= 999);
 		require(head->framing != HTTP1_BODY_CLOSE || !head->keep_alive);
 	}
 }

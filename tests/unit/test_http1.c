@@ -206,6 +206,9 @@ static const struct good_head good_responses[] = {
 	{ "HTTP/1.1 404 Not\tFound \xe9\r\nContent-Length: 3\r\nServer: x\r\n\r\n",
 	  "404 1.1 \"Not\tFound \xe9\" body=3 keep: Server=[x]", "GET" },
 	{ "HTTP/1.1 599 x\r\nTransfer-Encoding: Chunked\r\n\r\n", "599 1.1 \"x\" body=chunked keep:", "GET" },
+	/* Of no class (RFC 9110 section 15), and in use. */
+	{ "HTTP/1.1 999 Denied\r\nContent-Length: 3\r\n\r\n", "999 1.1 \"Denied\" body=3 keep:", "GET" },
+	{ "HTTP/1.1 999 Denied\r\nContent-Length: 3\r\n\r\n", "999 1.1 \"Denied\" body=none keep:", "HEAD" },
 	{ "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n", "200 1.0 \"OK\" body=3 close:", "GET" },
 	{ "HTTP/1.0 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\n",
 	  "200 1.0 \"OK\" body=3 keep:", "GET" },
@@ -412,7 +415,7 @@ static const struct bad_head bad_responses[] = {
 	BADR("HTTP/1.1 20 OK\r\n\r\n", "status"),
 	BADR("HTTP/1.1 2000 OK\r\n\r\n", "status"),
 	BADR("HTTP/1.1 099 OK\r\n\r\n", "status"),
-	BADR("HTTP/1.1 600 OK\r\n\r\n", "status"),
+	BADR("HTTP/1.1 :00 OK\r\n\r\n", "status"),
 	BADR("HTTP/1.1 2x0 OK\r\n\r\n", "status"),
 	BADR("HTTP/1.1 200\tOK\r\n\r\n", "status"),
 	BADR("HTTP/1.1 +20 OK\r\n\r\n", "status"),

@@ -346,6 +346,7 @@ START_TEST(write_response)
 	static const char in[] = "HTTP/1.0 304 Same\r\nETag: x\r\nContent-Length: 5\r\n\r\n";
 	static const char expected[] = "HTTP/1.1 304 Same\r\nETag: x\r\nContent-Length: 5\r\n\r\n";
 	static const char plain[] = "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char unclassed[] = "HTTP/1.1 999 Denied\r\n\r\n";
 	static const char largest[] = "Content-Length: 18446744073709551615\r\n\r\n";
 	static struct http1_head head;
 	char buffer[128];
@@ -365,6 +366,11 @@ START_TEST(write_response)
 	http1_write_framing(&w, HTTP1_BODY_CHUNKED, 7);
 	ck_assert_int_eq(http1_write_end(&w), sizeof(plain) - 1);
 	ck_assert_mem_eq(buffer, plain, sizeof(plain) - 1);
+
+	w = http1_writer_to(buffer, sizeof(buffer));
+	http1_write_status_line(&w, 999, http1_text_of("Denied"));
+	ck_assert_int_eq(http1_write_end(&w), sizeof(unclassed) - 1);
+	ck_assert_mem_eq(buffer, unclassed, sizeof(unclassed) - 1);
 
 	w = http1_writer_to(buffer, sizeof(buffer));
 	http1_write_framing(&w, HTTP1_BODY_LENGTH, UINT64_MAX);
