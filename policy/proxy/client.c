@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "policy/proxy/clock.h"
 #include "policy/proxy/exchange.h"
 #include "policy/proxy/socket.h"
 #include "shared/addresses.h"
@@ -52,7 +53,7 @@ void client_expect(struct client *client, double seconds)
 {
 	struct ev_loop *loop = client->session->loop;
 
-	client->deadline = seconds > 0 ? ev_now(loop) + seconds : 0;
+	client->deadline = seconds > 0 ? clock_monotonic() + seconds : 0;
 	/* A timer that fires too early looks again; only one that would fire too late has to be touched. */
 	if (seconds > 0 && (!ev_is_active(&client->timer) || ev_timer_remaining(loop, &client->timer) > seconds)) {
 		ev_timer_stop(loop, &client->timer);
@@ -64,7 +65,7 @@ void client_expect(struct client *client, double seconds)
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct client *client = timer->data;
-	double left = client->deadline - ev_now(loop);
+	double left = client->deadline - clock_monotonic();
 
 	(void)events;
 	if (client->deadline == 0)

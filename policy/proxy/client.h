@@ -42,7 +42,7 @@ struct client {
 	size_t lingered; /* octets thrown away after the last response */
 
 	ev_timer timer;
-	ev_tstamp deadline;    /* 0: none */
+	double deadline;       /* by clock_monotonic(); 0: none */
 	size_t unacknowledged; /* when that was last asked; SIZE_MAX: not since something moved */
 };
 

@@ -297,6 +297,22 @@ START_TEST(silence_is_limited)
 }
 END_TEST
 
+/* By NTP or by hand, or after a suspended machine wakes: an hour back is no hour more. */
+START_TEST(a_clock_that_is_set_moves_no_limit)
+{
+	int halfway = connect_with(0);
+
+	say_text(halfway, "GET / HT");
+	wait_clients(1);
+	clock_stepped = -3600;
+	skip(59);
+	ck_assert(is_open(halfway));
+	skip(2);
+	wait_clients(0);
+	close(halfway);
+}
+END_TEST
+
 /* A client that does not read holds its share of memory for five minutes, not for ever. */
 START_TEST(a_client_must_read)
 {
@@ -452,6 +468,7 @@ int main(void)
 	tcase_add_test(tests, only_so_many_are_served_and_the_others_wait);
 	tcase_add_test(tests, without_descriptors_it_pauses);
 	tcase_add_test(tests, silence_is_limited);
+	tcase_add_test(tests, a_clock_that_is_set_moves_no_limit);
 	tcase_add_test(tests, a_client_must_read);
 	tcase_add_test(tests, a_client_must_read_our_pages_too);
 	tcase_add_test(tests, a_silent_server_is_waited_for);
