@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define CHUNK_OVERHEAD 64 /* a chunk's size line, its CRLF and the last chunk fit in here */
+#define LAST_CHUNK "0\r\n\r\n"
 
 void body_start(struct body *body, enum http1_framing framing, uint64_t length, bool chunk_output)
 {
@@ -31,7 +32,7 @@ static void put_data(const struct body *body, struct buffer *out, const char *da
 static void finish(struct body *body, struct buffer *out)
 {
 	if (out && body->chunk_output)
-		buffer_append(out, "0\r\n\r\n", 5);
+		buffer_append(out, LAST_CHUNK, strlen(LAST_CHUNK));
 	body->done = true;
 }
 
@@ -93,7 +94,11 @@ int body_end(struct body *body, struct buffer *out)
 		return 0;
 	if (body->framing != HTTP1_BODY_CLOSE)
 		return -ECONNRESET;
-	if (buffer_room(out) > CHUNK_OVERHEAD)
-		finish(body, out);
+	if (body->chunk_output && buffer_room(out) < strlen(LAST_CHUNK)) {
+		buffer_compact(out);
+		if (buffer_room(out) < strlen(LAST_CHUNK))
+			return -EAGAIN;
+	}
+	finish(body, out);
 	return 0;
 }

@@ -36,7 +36,7 @@ void body_took(struct body *body, size_t length);
 
 /*
  * The sender has ended its side and `in` is empty; `out` has a block. Returns 0 if that ends the body well (*body is
- * done then, or will be at the next call when `out` had no room for the last chunk); -ECONNRESET if something is
- * missing.
+ * done then); -EAGAIN if `out` has no room for the last chunk, to be called again when it has; -ECONNRESET if something
+ * is missing.
  */
 int body_end(struct body *body, struct buffer *out);

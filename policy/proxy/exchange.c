@@ -61,6 +61,17 @@ static ssize_t read_some(struct stream *stream, struct buffer *buffer, size_t li
 }
 
 /*
+ * The sender of a body has ended its side. Returns 1 if the body is complete, -EAGAIN if what is said about its end has
+ * no room yet, or -ECONNRESET.
+ */
+static int end_body(struct body *body, struct buffer *out)
+{
+	int status = body_end(body, out);
+
+	return status == 0 ? 1 : status;
+}
+
+/*
  * One step of a body from `stream` through `in` to `out` (NULL: thrown away). Returns 1 if octets were moved, 0 at the
  * sender's end, -EAGAIN, -EBADMSG or another -errno.
  */
@@ -158,7 +169,7 @@ static int pump_request(struct exchange *exchange)
 		moved = move_body(exchange->session, &exchange->request, &client->stream, &client->in,
 				  &exchange->to_upstream);
 		if (moved == 0 && exchange->state == EXCHANGE_TUNNEL)
-			moved = body_end(&exchange->request, &exchange->to_upstream) == 0 ? 1 : -ECONNRESET;
+			moved = end_body(&exchange->request, &exchange->to_upstream);
 	} else if (exchange->state != EXCHANGE_TUNNEL && !client->stream.ended) {
 		moved = read_ahead(exchange);
 		if (moved == 0 && may_still_listen(exchange))
@@ -210,7 +221,7 @@ static int pump_response_body(struct exchange *exchange)
 		return -EAGAIN;
 	moved = move_body(exchange->session, &exchange->response, &upstream->stream, &upstream->in, out);
 	if (moved == 0)
-		moved = body_end(&exchange->response, out) == 0 ? 1 : -ECONNRESET;
+		moved = end_body(&exchange->response, out);
 	if (moved < 0 && moved != -EAGAIN)
 		return -ECONNRESET;
 	return moved;

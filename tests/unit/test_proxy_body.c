@@ -122,6 +122,28 @@ START_TEST(end_of_connection)
 }
 END_TEST
 
+/* Where the output is full the end waits, unless there is nothing to be said about it. */
+START_TEST(end_of_connection_without_room)
+{
+	struct body body;
+
+	body_start(&body, HTTP1_BODY_CLOSE, 0, true);
+	out.end = BUFFER_SIZE - 4;
+	ck_assert_int_eq(body_end(&body, &out), -EAGAIN);
+	ck_assert(!body.done);
+	/* Some of it is gone, from the front. */
+	out.start = 1;
+	ck_assert_int_eq(body_end(&body, &out), 0);
+	ck_assert(body.done);
+	ck_assert_uint_eq(out.end, BUFFER_SIZE);
+	ck_assert_mem_eq(buffer_tail(&out) - 5, "0\r\n\r\n", 5);
+	body_start(&body, HTTP1_BODY_CLOSE, 0, false);
+	ck_assert_int_eq(body_end(&body, &out), 0);
+	ck_assert(body.done);
+	ck_assert_uint_eq(out.end, BUFFER_SIZE);
+}
+END_TEST
+
 START_TEST(truncation_is_seen)
 {
 	struct body body;
@@ -179,6 +201,7 @@ int main(void)
 	tcase_add_test(tests, chunked_is_framed_anew);
 	tcase_add_loop_test(tests, malformed_chunks_are_refused, 0, 5);
 	tcase_add_test(tests, end_of_connection);
+	tcase_add_test(tests, end_of_connection_without_room);
 	tcase_add_test(tests, truncation_is_seen);
 	tcase_add_test(tests, a_full_output_stops_it);
 	tcase_add_test(tests, thrown_away);

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 
 #include "policy/proxy/client.h"
+#include "policy/proxy/exchange.h"
+#include "policy/proxy/upstream.h"
 #include "tests/unit/clock.h"
 #include "tests/unit/log_capture.h"
 
@@ -338,6 +340,53 @@ START_TEST(a_client_must_read)
 }
 END_TEST
 
+/* Sends so much that the block for the client is full but for less than a chunk's framing, and nothing waits elsewhere.
+ */
+static void fill(int server)
+{
+	const struct buffer *out = &session.clients->out;
+	static const char block[16384];
+
+	for (int i = 0; i < WAIT_TURNS; i++) {
+		size_t room = out->data ? BUFFER_SIZE - out->end : BUFFER_SIZE;
+
+		if (room <= 64)
+			return;
+		say(server, block, room - 64 < sizeof(block) ? room - 64 : sizeof(block));
+		turns(4);
+	}
+	ck_abort_msg("the client takes everything");
+}
+
+/* The last chunk has no room, and then some: neither may keep the proxy busy or count as if the client had read. */
+START_TEST(the_end_of_a_response_waits_for_room)
+{
+	int client = connect_with(4096), small = 4096, server;
+
+	wait_clients(1);
+	setsockopt(session.clients->stream.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	request(client, "GET /endless", "");
+	server = accepted();
+	wait_text(server, "GET /endless");
+	say_text(server, "HTTP/1.1 200 OK\r\n\r\n");
+	wait_text(client, "HTTP/1.1 200 OK\r\n");
+	fill(server);
+	close(server);
+	turns(20);
+	/* Until there is a little room the server's end is not even seen. */
+	for (int i = 0; i < WAIT_TURNS && !session.clients->exchange->upstream->stream.ended; i++)
+		take(client, 500);
+	turns(20);
+	ck_assert(session.clients->exchange->upstream->stream.ended);
+	ck_assert_uint_gt(buffer_length(&session.clients->out), 0);
+	ck_assert(!ev_is_active(&session.clients->stream.again));
+	skip(301);
+	skip(301);
+	wait_clients(0);
+	close(client);
+}
+END_TEST
+
 /* A page of our own that the client does not take, because it does not take what was before it. */
 START_TEST(a_client_must_read_our_pages_too)
 {
@@ -470,6 +519,7 @@ int main(void)
 	tcase_add_test(tests, silence_is_limited);
 	tcase_add_test(tests, a_clock_that_is_set_moves_no_limit);
 	tcase_add_test(tests, a_client_must_read);
+	tcase_add_test(tests, the_end_of_a_response_waits_for_room);
 	tcase_add_test(tests, a_client_must_read_our_pages_too);
 	tcase_add_test(tests, a_silent_server_is_waited_for);
 	tcase_add_test(tests, lines_about_connections_are_limited);
