@@ -21,8 +21,9 @@
 #define HANDSHAKE_SECONDS 30.0
 #define HEAD_SECONDS 60.0
 #define IDLE_SECONDS 600.0
-#define LINGER_SECONDS 5.0
-#define LINGER_OCTETS (1u << 20)
+#define LINGER_SECONDS 30.0 /* in all */
+#define LINGER_SILENT_SECONDS 5.0
+#define LINGER_READS 16 /* before other connections get their turn */
 #define PAUSE_SECONDS 0.1
 
 static void client_free(struct client *client)
@@ -258,7 +259,8 @@ static void start_lingering(struct client *client)
 {
 	stream_end(&client->stream);
 	client->state = CLIENT_LINGER;
-	client_expect(client, LINGER_SECONDS);
+	client->lingers_until = clock_monotonic() + LINGER_SECONDS;
+	client_expect(client, LINGER_SILENT_SECONDS);
 }
 
 static bool step_exchange(struct client *client)
@@ -284,27 +286,31 @@ static bool step_exchange(struct client *client)
 	return true;
 }
 
-/* Reads what the client still sends, so that the kernel does not answer it with a reset before the response has been
- * read. */
+/*
+ * Reads what the client still sends, so that the kernel does not answer it with a reset before the response has been
+ * read. Many send all of a body before they look whether it was wanted: how long it is does not matter, only the time.
+ */
 static bool step_linger(struct client *client)
 {
 	struct buffer *in = &client->in;
+	double left = client->lingers_until - clock_monotonic();
 	ssize_t got = -ENOMEM;
+	int reads = 0;
 
-	if (buffer_hold(&client->session->buffers, in) == 0)
-		got = stream_read(&client->stream, in->data, BUFFER_SIZE);
-	if (got > 0)
-		client->lingered += (size_t)got;
-	if (got == -EAGAIN) {
-		buffer_drop(&client->session->buffers, in);
-		stream_want(&client->stream, true, false);
-		return false;
+	if (buffer_hold(&client->session->buffers, in) == 0) {
+		do
+			got = stream_read(&client->stream, in->data, BUFFER_SIZE);
+		while (got > 0 && ++reads < LINGER_READS);
 	}
-	if (got <= 0 || client->lingered > LINGER_OCTETS) {
+	if (got <= 0 && got != -EAGAIN) {
 		client_free(client);
 		return false;
 	}
-	return true;
+	buffer_drop(&client->session->buffers, in);
+	if (reads > 0 && left > 0)
+		client_expect(client, left < LINGER_SILENT_SECONDS ? left : LINGER_SILENT_SECONDS);
+	stream_want(&client->stream, true, false);
+	return false;
 }
 
 void client_run(struct client *client)

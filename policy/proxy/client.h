@@ -39,7 +39,7 @@ struct client {
 	struct buffer out;
 	size_t scanned; /* of the head that `in` begins with: http1_head_end() */
 	struct exchange *exchange;
-	size_t lingered; /* octets thrown away after the last response */
+	double lingers_until; /* by clock_monotonic() */
 
 	ev_timer timer;
 	double deadline;       /* by clock_monotonic(); 0: none */

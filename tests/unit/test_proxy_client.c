@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <linux/netfilter_ipv4.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,9 +92,10 @@ static void skip(time_t seconds)
 /* `room` > 0: the client takes only about so many octets before it reads. */
 static int connect_with(int room)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
 	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
 	if (room > 0)
 		ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)), 0);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&proxy, sizeof(proxy)), 0);
@@ -429,6 +431,58 @@ START_TEST(a_silent_server_is_waited_for)
 }
 END_TEST
 
+/* A client that has sent the head of an upload to where it may not go and has not looked at the answer. */
+static int begin_upload(void)
+{
+	size_t before = session.n_clients;
+	int client = connect_with(0);
+
+	wait_clients(before + 1);
+	say_text(client, "POST / HTTP/1.1\r\nHost: 127.0.0.2\r\nContent-Length: 1000000000\r\n\r\n");
+	for (int i = 0; i < WAIT_TURNS && session.clients->state != CLIENT_LINGER; i++)
+		turn();
+	ck_assert_int_eq(session.clients->state, CLIENT_LINGER);
+	return client;
+}
+
+/* As many do: all of the body first. A reset would take the page away. */
+START_TEST(the_page_survives_an_upload)
+{
+	static const char block[65536];
+	int client = begin_upload();
+
+	for (size_t left = 20u << 20; left > 0;) {
+		ssize_t sent = send(client, block, left < sizeof(block) ? left : sizeof(block), MSG_NOSIGNAL);
+
+		ck_assert_msg(sent > 0 || errno == EAGAIN, "with %zu octets left: %m", left);
+		left -= sent > 0 ? (size_t)sent : 0;
+		turn();
+	}
+	wait_text(client, "HTTP/1.1 421 ");
+	ck_assert_int_eq(wait_end(client), 0);
+	close(client);
+	wait_clients(0);
+}
+END_TEST
+
+/* It takes no octets to count, only time: 5 s of silence, or 30 s. */
+START_TEST(lingering_is_limited)
+{
+	int silent = begin_upload(), busy = begin_upload();
+
+	for (int seconds = 0; seconds < 28; seconds += 4) {
+		skip(4);
+		ck_assert_uint_eq(session.n_clients, seconds == 0 ? 2 : 1);
+		say(busy, "x", 1);
+		turns(4);
+	}
+	skip(3);
+	wait_clients(0);
+	close(silent);
+	close(busy);
+}
+END_TEST
+
 START_TEST(lines_about_connections_are_limited)
 {
 	unsigned denied;
@@ -522,6 +576,8 @@ int main(void)
 	tcase_add_test(tests, the_end_of_a_response_waits_for_room);
 	tcase_add_test(tests, a_client_must_read_our_pages_too);
 	tcase_add_test(tests, a_silent_server_is_waited_for);
+	tcase_add_test(tests, the_page_survives_an_upload);
+	tcase_add_test(tests, lingering_is_limited);
 	tcase_add_test(tests, lines_about_connections_are_limited);
 	tcase_add_test(tests, lines_about_requests_are_limited_and_records_are_not);
 	tcase_add_test(tests, nothing_leaves_without_a_record);
