@@ -18,6 +18,7 @@
 
 #define TLS_HANDSHAKE_RECORD 0x16 /* RFC 8446 section 5.1 */
 #define DNS_PORT 53
+#define DETECT_SECONDS 10.0
 #define HANDSHAKE_SECONDS 30.0
 #define HEAD_SECONDS 60.0
 #define IDLE_SECONDS 600.0
@@ -63,6 +64,20 @@ void client_expect(struct client *client, double seconds)
 	}
 }
 
+/* A connection that is refused as a whole, and reset. It is on record as far as the limit allows: it is no request. */
+static void refuse_protocol(struct client *client)
+{
+	struct session *session = client->session;
+	const char *host = client->destination ? client->destination : client->literal;
+	char url[HOST_NAME_MAX_LENGTH + 32];
+	struct audit_record record = { .method = "TCP", .url = url, .host = host, .reason = "neither TLS nor HTTP" };
+
+	snprintf(url, sizeof(url), "tcp://%s:%u", host, client->port);
+	if (diagnostics_allow(&session->diagnostics, DIAGNOSTIC_PROTOCOL))
+		audit_request(session->audit, &record);
+	client_abort(client);
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct client *client = timer->data;
@@ -74,6 +89,11 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	if (left > 0) {
 		ev_timer_set(timer, left, 0);
 		ev_timer_start(loop, timer);
+		return;
+	}
+	/* Both sides wait for the other: protocols in which the server speaks first (SMTP, MySQL). */
+	if (client->state == CLIENT_DETECT) {
+		refuse_protocol(client);
 		return;
 	}
 	if (client->exchange && exchange_is_read(client->exchange)) {
@@ -161,20 +181,6 @@ static bool step_handshake(struct client *client)
 	explain_handshake(client, status, error.text);
 	client_free(client);
 	return false;
-}
-
-/* A connection that is refused as a whole, and reset. It is on record as far as the limit allows: it is no request. */
-static void refuse_protocol(struct client *client)
-{
-	struct session *session = client->session;
-	const char *host = client->destination ? client->destination : client->literal;
-	char url[HOST_NAME_MAX_LENGTH + 32];
-	struct audit_record record = { .method = "TCP", .url = url, .host = host, .reason = "neither TLS nor HTTP" };
-
-	snprintf(url, sizeof(url), "tcp://%s:%u", host, client->port);
-	if (diagnostics_allow(&session->diagnostics, DIAGNOSTIC_PROTOCOL))
-		audit_request(session->audit, &record);
-	client_abort(client);
 }
 
 /*
@@ -369,7 +375,8 @@ static int client_new(struct session *session, int fd, const struct sockaddr_in 
 	session->clients = client;
 	if (++session->n_clients == session->max_clients)
 		ev_io_stop(session->loop, &session->accept);
-	client_expect(client, HEAD_SECONDS);
+	/* Clients of HTTP connect ahead of need; others are to learn soon that nobody will speak. */
+	client_expect(client, client->port == 80 || client->port == 443 ? HEAD_SECONDS : DETECT_SECONDS);
 	client_run(client);
 	return 0;
 }

@@ -272,8 +272,13 @@ END_TEST
 
 START_TEST(silence_is_limited)
 {
-	int silent = connect_with(0), halfway = connect_with(0), secure = connect_with(0), empty = connect_with(0);
+	int silent, halfway, secure, empty;
 
+	origin.sin_port = htons(_i);
+	silent = connect_with(0);
+	halfway = connect_with(0);
+	secure = connect_with(0);
+	empty = connect_with(0);
 	wait_clients(4);
 	skip(20);
 	say_text(halfway, "GET / HT");
@@ -287,7 +292,7 @@ START_TEST(silence_is_limited)
 	ck_assert_int_eq(wait_end(secure), 0);
 	ck_assert(is_open(silent) && is_open(halfway));
 	skip(10);
-	ck_assert_int_eq(wait_end(silent), 0);
+	ck_assert_int_eq(wait_end(silent), -ECONNRESET);
 	/* Octets that complete nothing do not count. */
 	say_text(halfway, "TP/1.1\r\nX: ");
 	say_text(empty, "\r\n");
@@ -298,6 +303,26 @@ START_TEST(silence_is_limited)
 	close(silent);
 	close(halfway);
 	close(secure);
+}
+END_TEST
+
+/* A client that waits for the server's greeting is told early, and it is on record what it tried. */
+START_TEST(whoever_waits_for_a_greeting_is_reset)
+{
+	char line[64];
+	int silent = connect_with(0), gone = connect_with(0);
+
+	wait_clients(2);
+	close(gone);
+	wait_clients(1);
+	skip(9);
+	ck_assert(is_open(silent));
+	skip(2);
+	ck_assert_int_eq(wait_end(silent), -ECONNRESET);
+	wait_clients(0);
+	snprintf(line, sizeof(line), " DENY method=TCP url=tcp://127.0.0.1:%u ", ntohs(origin.sin_port));
+	ck_assert_uint_eq(log_captured_lines(line), 1);
+	close(silent);
 }
 END_TEST
 
@@ -570,7 +595,9 @@ int main(void)
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, only_so_many_are_served_and_the_others_wait);
 	tcase_add_test(tests, without_descriptors_it_pauses);
-	tcase_add_test(tests, silence_is_limited);
+	tcase_add_loop_test(tests, silence_is_limited, 80, 81);
+	tcase_add_loop_test(tests, silence_is_limited, 443, 444);
+	tcase_add_test(tests, whoever_waits_for_a_greeting_is_reset);
 	tcase_add_test(tests, a_clock_that_is_set_moves_no_limit);
 	tcase_add_test(tests, a_client_must_read);
 	tcase_add_test(tests, the_end_of_a_response_waits_for_room);
