@@ -13,6 +13,7 @@ static const char *const names[DIAGNOSTIC_KINDS] = {
 	[DIAGNOSTIC_HANDSHAKE] = "failed TLS handshake",
 	[DIAGNOSTIC_PROTOCOL] = "neither TLS nor HTTP",
 	[DIAGNOSTIC_REQUEST] = "refused request",
+	[DIAGNOSTIC_DECLINED] = "record of a refused request",
 	[DIAGNOSTIC_MISMATCH] = "mismatch",
 	[DIAGNOSTIC_FAILURE] = "failed request",
 };

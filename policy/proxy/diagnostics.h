@@ -1,6 +1,7 @@
 /*
- * A limit for the lines that the command can cause at will and that are no records of requests. Each kind has a token
- * bucket of its own; what that holds back is counted, and a line says how many it was, while it goes on and at the end.
+ * A limit for the lines that the command can cause at will and that are no records of judged requests. Each kind has a
+ * token bucket of its own; what that holds back is counted, and a line says how many it was, while it goes on and at
+ * the end.
  */
 #pragma once
 
@@ -21,6 +22,7 @@ enum diagnostic {
 	DIAGNOSTIC_HANDSHAKE, /* TLS handshakes that failed */
 	DIAGNOSTIC_PROTOCOL,  /* connections that are neither TLS nor HTTP */
 	DIAGNOSTIC_REQUEST,   /* requests that cannot be read or are not taken (4xx) */
+	DIAGNOSTIC_DECLINED,  /* … and the records of those that were never judged */
 	DIAGNOSTIC_MISMATCH,  /* requests that name two hosts */
 	DIAGNOSTIC_FAILURE,   /* requests that were allowed and failed (5xx) */
 	DIAGNOSTIC_KINDS

@@ -22,7 +22,7 @@ void exchange_reply(struct exchange *exchange, int status, const char *reason_ph
 /* exchange_reply.c: a line about the request, at warn, if the limit of its kind allows one. */
 void exchange_explain(struct exchange *exchange, enum diagnostic kind, const char *text);
 
-/* exchange_reply.c: "TEXT\n" from a format, logged as well. */
+/* exchange_reply.c: "TEXT\n" from a format, logged as well; on record, too, if the request never came to be judged. */
 void exchange_refuse(struct exchange *exchange, int status, const char *reason_phrase, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 

@@ -85,6 +85,54 @@ void exchange_explain(struct exchange *exchange, enum diagnostic kind, const cha
 	log_event(LOG_LEVEL_WARN, text, fields, array_size(fields));
 }
 
+/* Why a request is answered with `status` before anybody has judged it. */
+static const char *decline_reason(int status)
+{
+	switch (status) {
+	case 405:
+		return "CONNECT is not taken";
+	case 431:
+		return "head too large";
+	case 500:
+		return "cannot be passed on";
+	case 501:
+		return "transfer coding not supported";
+	default:
+		return "cannot be read";
+	}
+}
+
+/*
+ * The record of a request that has no exchange_audit(): where the connection led, and what can be read of the first
+ * line. These come at no cost to whoever sends them: their number is limited.
+ */
+static void audit_declined(struct exchange *exchange, int status)
+{
+	const struct client *client = exchange->client;
+	const char *host = client->destination ? client->destination : client->literal;
+	bool https = client->hello != NULL;
+	_cleanup_free_ char *method_text = NULL, *url = NULL;
+	struct audit_record record = { .host = host, .reason = decline_reason(status) };
+	struct http1_text method, target;
+	char port[8] = "";
+
+	if (!diagnostics_allow(&exchange->session->diagnostics, DIAGNOSTIC_DECLINED))
+		return;
+	if (client->port != (https ? 443 : 80))
+		snprintf(port, sizeof(port), ":%u", client->port);
+	http1_glimpse_request(buffer_head(&client->in), buffer_length(&client->in), &method, &target);
+	/* What a CONNECT or a proxy's client names is no path on this host: a space, which no URL has, says so. */
+	if (asprintf(&url, "%s://%s%s%s%.*s", https ? "https" : "http", host, port,
+		     target.length == 0 || target.at[0] == '/' ? "" : " ", (int)target.length,
+		     target.length > 0 ? target.at : "") < 0)
+		url = NULL;
+	if (method.length > 0)
+		method_text = strndup(method.at, method.length);
+	record.method = method_text ? method_text : "-";
+	record.url = url ? url : host;
+	audit_request(exchange->session->audit, &record);
+}
+
 void exchange_refuse(struct exchange *exchange, int status, const char *reason_phrase, const char *format, ...)
 {
 	char text[ERROR_TEXT_MAX + 16] = "Boundary: ", line[ERROR_TEXT_MAX + 16];
@@ -97,6 +145,10 @@ void exchange_refuse(struct exchange *exchange, int status, const char *reason_p
 	va_end(arguments);
 	length = length < ERROR_TEXT_MAX ? length : ERROR_TEXT_MAX - 1;
 	snprintf(line, sizeof(line), "%d %s", status, text + prefix);
+	if (!exchange->method && !exchange->audited) {
+		exchange->audited = true;
+		audit_declined(exchange, status);
+	}
 	exchange_explain(exchange, status < 500 ? DIAGNOSTIC_REQUEST : DIAGNOSTIC_FAILURE, line);
 	text[prefix + (size_t)length] = '\n';
 	exchange_reply(exchange, status, reason_phrase, text, prefix + (size_t)length + 1);

@@ -234,6 +234,22 @@ int http1_parse_request(const char *buffer, size_t length, struct http1_head *re
 	return r;
 }
 
+void http1_glimpse_request(const char *buffer, size_t length, struct http1_text *ret_method,
+			   struct http1_text *ret_target)
+{
+	const char *end = buffer + length, *target, *stop;
+
+	*ret_method = *ret_target = (struct http1_text){ NULL, 0 };
+	stop = http1_span(buffer, end, HTTP1_TOKEN);
+	if (stop == end || *stop != ' ')
+		return;
+	*ret_method = text_between(buffer, stop);
+	target = stop + 1;
+	stop = http1_span(target, end, HTTP1_TARGET);
+	if (stop == end || *stop == ' ')
+		*ret_target = text_between(target, stop);
+}
+
 int http1_parse_response(const char *buffer, size_t length, const char *request_method, struct http1_head *ret,
 			 struct error *e)
 {

@@ -110,9 +110,16 @@ size_t http1_skip_empty_lines(const char *buffer, size_t length);
 int http1_parse_request(const char *buffer, size_t length, struct http1_head *ret, struct error *e);
 
 /*
- * The same for a response; `request_method` decides about the body (RFC 9112 section 6.3): none after HEAD, 1xx, 204,
- * 304 and 2xx after CONNECT. Content-Length twice, or with Transfer-Encoding, is an error here too. Every error is a
- * 502.
+ * What can be read of the request line at the front of a head that is refused, for the record of it. Each is empty
+ * where it cannot be read: a method that no space follows, a target with octets that it may not hold.
+ */
+void http1_glimpse_request(const char *buffer, size_t length, struct http1_text *ret_method,
+			   struct http1_text *ret_target);
+
+/*
+ * http1_parse_request() for a response; `request_method` decides about the body (RFC 9112 section 6.3): none after
+ * HEAD, 1xx, 204, 304 and 2xx after CONNECT. Content-Length twice, or with Transfer-Encoding, is an error here too.
+ * Every error is a 502.
  */
 int http1_parse_response(const char *buffer, size_t length, const char *request_method, struct http1_head *ret,
 			 struct error *e);

@@ -167,7 +167,54 @@ START_TEST(lines_about_requests_are_limited_and_records_are_not)
 	ck_assert_uint_eq(log_captured_lines("kind=mismatch count="), 1);
 	ck_assert_uint_eq(log_captured_lines("kind=\"refused request\" count="), 1);
 	ck_assert_uint_lt(log_captured_lines(" WARN test: 400 "), 120);
-	ck_assert_uint_eq(log_captured_lines(" WARN test: ") - 2 - 120 + log_captured_sum("count="), 240);
+	/* What was never judged costs nothing to send: such a record has a limit of its own. */
+	ck_assert_uint_lt(log_captured_lines(" DENY method=GET url=http://127.0.0.1"), 120);
+	ck_assert_uint_eq(log_captured_lines("kind=\"record of a refused request\" count="), 1);
+	ck_assert_uint_eq(log_captured_lines(" WARN test: ") - 3 - 120 + log_captured_sum("count="), 360);
+}
+END_TEST
+
+static const struct {
+	const char *octets, *answer, *record; /* the port comes between the record's halves, divided by '#' */
+} declined[] = {
+	{ "GET /a?b HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", " 400 ",
+	  "method=GET url=http://127.0.0.1:#/a?b host=127.0.0.1 reason=\"cannot be read\"" },
+	{ "POST /bare HTTP/1.1\nHost: a\n\n", " 400 ",
+	  "method=POST url=http://127.0.0.1:#/bare host=127.0.0.1 reason=\"cannot be read\"" },
+	{ "GET /\xc3\xbc HTTP/1.1\r\nHost: a\r\n\r\n", " 400 ",
+	  "method=GET url=http://127.0.0.1:# host=127.0.0.1 reason=\"cannot be read\"" },
+	{ "G(T /x HTTP/1.1\r\nHost: a\r\n\r\n", " 400 ",
+	  "method=- url=http://127.0.0.1:# host=127.0.0.1 reason=\"cannot be read\"" },
+	{ "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", " 400 ",
+	  "method=GET url=http://127.0.0.1:#/ host=127.0.0.1 reason=\"cannot be read\"" },
+	{ "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", " 405 ",
+	  "method=CONNECT url=\"http://127.0.0.1:# a.example:443\" host=127.0.0.1 reason=\"CONNECT is not taken\"" },
+	{ "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", " 501 ",
+	  "method=PUT url=http://127.0.0.1:#/ host=127.0.0.1 reason=\"transfer coding not supported\"" },
+	{ NULL, " 431 ", "method=GET url=http://127.0.0.1:#/long host=127.0.0.1 reason=\"head too large\"" },
+};
+
+START_TEST(what_is_never_judged_is_on_record)
+{
+	const char *record = declined[_i].record, *port = strchr(record, '#');
+	int client = connect_with(0);
+	char line[256];
+
+	if (declined[_i].octets) {
+		say_text(client, declined[_i].octets);
+	} else {
+		static char filler[HTTP1_HEAD_MAX];
+
+		memset(filler, 'x', sizeof(filler));
+		say_text(client, "GET /long HTTP/1.1\r\nX: ");
+		say(client, filler, sizeof(filler));
+	}
+	wait_text(client, declined[_i].answer);
+	ck_assert_int_eq(wait_end(client), 0);
+	snprintf(line, sizeof(line), " DENY %.*s%u%s", (int)(port - record), record, ntohs(origin.sin_port), port + 1);
+	ck_assert_msg(log_captured_lines(line) == 1, "no \"%s\" in\n%s", line, log_captured());
+	ck_assert_uint_eq(log_captured_lines(" DENY "), 1);
+	close(client);
 }
 END_TEST
 
@@ -221,6 +268,7 @@ int main(void)
 	tcase_add_test(tests, a_clock_that_is_set_moves_no_limit);
 	tcase_add_test(tests, lines_about_connections_are_limited);
 	tcase_add_test(tests, lines_about_requests_are_limited_and_records_are_not);
+	tcase_add_loop_test(tests, what_is_never_judged_is_on_record, 0, 8);
 	tcase_add_test(tests, nothing_leaves_without_a_record);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_NORMAL);
