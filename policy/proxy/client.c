@@ -96,7 +96,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 		refuse_protocol(client);
 		return;
 	}
-	if (client->exchange && exchange_is_read(client->exchange)) {
+	if (client->exchange && exchange_is_awaited(client->exchange)) {
 		client_expect(client, EXCHANGE_STALL_SECONDS);
 		return;
 	}

@@ -146,15 +146,6 @@ static int read_ahead(struct exchange *exchange)
 	return got > 0 ? 1 : (int)got;
 }
 
-/*
- * The client has ended its side after a whole request. Whether it waits for the response nobody can tell; it does if it
- * said that this is the last request and TLS, which is always closed both ways, is not in use.
- */
-static bool may_still_listen(const struct exchange *exchange)
-{
-	return !exchange->client->stream.ssl && !exchange->keep_client;
-}
-
 /* From the client. Returns 1 on progress, -EAGAIN, or -ECONNRESET for an exchange to be given up. */
 static int pump_request(struct exchange *exchange)
 {
@@ -171,8 +162,9 @@ static int pump_request(struct exchange *exchange)
 		if (moved == 0 && exchange->state == EXCHANGE_TUNNEL)
 			moved = end_body(&exchange->request, &exchange->to_upstream);
 	} else if (exchange->state != EXCHANGE_TUNNEL && !client->stream.ended) {
+		/* No more requests come then; whether anybody waits for the response, writing it will show. */
 		moved = read_ahead(exchange);
-		if (moved == 0 && may_still_listen(exchange))
+		if (moved == 0)
 			moved = -EAGAIN;
 	}
 	if (moved == -EBADMSG && !exchange->head_done) {
@@ -315,23 +307,30 @@ static void limit_stall(struct exchange *exchange, bool moved)
 	bool local = exchange->state == EXCHANGE_LOCAL;
 
 	if (is_empty(&client->out)) {
+		/* One that has ended its side may be gone and will not say so before something is written. */
+		client->unacknowledged = SIZE_MAX;
 		if (!local)
-			client_expect(client, 0);
+			client_expect(client, client->stream.ended ? EXCHANGE_STALL_SECONDS : 0);
 	} else if (client->deadline == 0 || (moved && !local)) {
 		client->unacknowledged = SIZE_MAX;
 		client_expect(client, EXCHANGE_STALL_SECONDS);
 	}
 }
 
-bool exchange_is_read(struct exchange *exchange)
+bool exchange_is_awaited(struct exchange *exchange)
 {
 	struct client *client = exchange->client;
 	size_t before = client->unacknowledged;
 
 	if (is_empty(&client->out))
-		return false;
+		return exchange->state != EXCHANGE_LOCAL && client->stream.ended && !stream_is_gone(&client->stream);
 	client->unacknowledged = stream_unacknowledged(&client->stream);
 	return client->unacknowledged < before;
+}
+
+bool exchange_is_last(const struct exchange *exchange)
+{
+	return exchange->client->stream.ended && is_empty(&exchange->client->in);
 }
 
 static bool has_room(const struct buffer *buffer)

@@ -72,8 +72,9 @@ void exchange_free(struct exchange *exchange);
 /*
  * The time is over in which something should have moved (EXCHANGE_STALL_SECONDS, or what an answer of ours was given).
  * Has the client taken octets since this was last asked, if only from the kernel's buffer, so that it can have more?
+ * Or, where there are none for it and it has ended its side: is it still there?
  */
-bool exchange_is_read(struct exchange *exchange);
+bool exchange_is_awaited(struct exchange *exchange);
 
 /* Moves on what can be moved. */
 enum exchange_result exchange_advance(struct exchange *exchange);

@@ -16,6 +16,9 @@ int exchange_audit(struct exchange *exchange, bool allowed, const char *rule, co
 /* exchange_reach.c: finds or makes a connection to the server, its address judged too. */
 void exchange_reach(struct exchange *exchange);
 
+/* exchange.c: the client has ended its side and no request of its is waiting. */
+bool exchange_is_last(const struct exchange *exchange);
+
 /* exchange_reply.c: the proxy answers with a text of its own; whatever was under way to the server is given up. */
 void exchange_reply(struct exchange *exchange, int status, const char *reason_phrase, const char *text, size_t length);
 

@@ -40,7 +40,7 @@ void exchange_reply(struct exchange *exchange, int status, const char *reason_ph
 
 	give_up_upstream(exchange);
 	exchange->state = EXCHANGE_LOCAL;
-	exchange->keep_client = exchange->keep_client && can_drain(exchange);
+	exchange->keep_client = exchange->keep_client && can_drain(exchange) && !exchange_is_last(exchange);
 	if (buffer_hold(&exchange->session->buffers, out) == 0)
 		buffer_compact(out);
 	if (!out->data || buffer_room(out) < length + HEAD_ROOM) {

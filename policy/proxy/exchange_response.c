@@ -115,7 +115,8 @@ static int final(struct exchange *exchange, const struct http1_head *head)
 	enum http1_framing framing = output_framing(exchange, head);
 
 	/* The rest of a request that is answered already may never come: no other can follow it. */
-	exchange->keep_client = exchange->keep_client && exchange->request.done && framing != HTTP1_BODY_CLOSE;
+	exchange->keep_client = exchange->keep_client && exchange->request.done && framing != HTTP1_BODY_CLOSE &&
+				!exchange_is_last(exchange);
 	exchange->keep_upstream = head->keep_alive;
 	if (write_response(exchange, head, framing) < 0)
 		return -ENOSPC;

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/sockios.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -219,6 +220,13 @@ size_t stream_unacknowledged(const struct stream *stream)
 	int octets;
 
 	return ioctl(stream->fd, SIOCOUTQ, &octets) < 0 ? 0 : (size_t)octets;
+}
+
+bool stream_is_gone(const struct stream *stream)
+{
+	struct pollfd state = { .fd = stream->fd };
+
+	return poll(&state, 1, 0) == 1 && state.revents & (POLLERR | POLLHUP);
 }
 
 bool stream_holds_input(const struct stream *stream)

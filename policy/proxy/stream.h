@@ -63,6 +63,13 @@ void stream_again(struct stream *stream);
 /* How many of the octets written the peer's kernel has not acknowledged (tcp(7), SIOCOUTQ). */
 size_t stream_unacknowledged(const struct stream *stream);
 
+/*
+ * The peer is known not to be there any more (a reset, or no answer to keep-alive), which an owner that does not read
+ * would not notice. A peer that has closed its socket without unread octets counts as there until it is asked for
+ * something: by a write, or by keep-alive once its kernel has forgotten the connection.
+ */
+bool stream_is_gone(const struct stream *stream);
+
 /* Octets have been decrypted or received by TLS and not yet read. */
 bool stream_holds_input(const struct stream *stream);
 

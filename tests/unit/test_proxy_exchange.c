@@ -138,6 +138,138 @@ START_TEST(a_silent_server_is_waited_for)
 }
 END_TEST
 
+static void end_side(int fd)
+{
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+	turns(20);
+}
+
+/* `printf … | nc -N`, and any client that knows what it will ask. */
+START_TEST(requests_before_an_end_are_answered)
+{
+	int client = connect_with(0), server;
+
+	request(client, "GET /first", "");
+	request(client, "GET /second", _i ? "Connection: close\r\n" : "");
+	end_side(client);
+	server = accepted();
+	wait_text(server, "GET /first");
+	say_text(server, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1");
+	wait_text(client, "Content-Length: 1\r\n\r\n1");
+	wait_text(server, "GET /second");
+	say_text(server, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2");
+	/* No third can follow. */
+	wait_text(client, "Connection: close\r\nContent-Length: 1\r\n\r\n2");
+	ck_assert_int_eq(wait_end(client), 0);
+	wait_clients(0);
+	close(client);
+	close(server);
+}
+END_TEST
+
+START_TEST(a_body_before_an_end_is_passed_on)
+{
+	int client = connect_with(0), server;
+
+	request(client, "POST /whole", "Content-Length: 5\r\n");
+	say_text(client, "whole");
+	end_side(client);
+	server = accepted();
+	wait_text(server, "\r\n\r\nwhole");
+	say_text(server, "HTTP/1.1 204 None\r\n\r\n");
+	wait_text(client, " 204 None\r\nConnection: close\r\n");
+	ck_assert_int_eq(wait_end(client), 0);
+	close(client);
+	close(server);
+}
+END_TEST
+
+START_TEST(an_end_within_a_body_aborts)
+{
+	int client = connect_with(0), server;
+
+	request(client, "POST /half", "Content-Length: 10\r\n");
+	say_text(client, "half");
+	end_side(client);
+	ck_assert_int_eq(wait_end(client), -ECONNRESET);
+	server = accepted();
+	ck_assert_int_eq(wait_end(server), -ECONNRESET);
+	close(client);
+	close(server);
+}
+END_TEST
+
+/* As long as it may be there it is waited for; what is known to be gone does not keep its place. */
+START_TEST(a_client_that_has_ended_its_side_may_be_gone)
+{
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	int client = connect_with(0), server;
+
+	request(client, "GET /slow", "");
+	end_side(client);
+	server = accepted();
+	wait_text(server, "GET /slow");
+	for (int i = 0; i < 4; i++) {
+		skip(301);
+		ck_assert_uint_eq(session.n_clients, 1);
+	}
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(client);
+	turns(4);
+	skip(301);
+	wait_clients(0);
+	ck_assert_int_eq(wait_end(server), -ECONNRESET);
+	close(server);
+}
+END_TEST
+
+static SSL *secured(int fd)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = SSL_new(context);
+	int status = 0;
+
+	ck_assert_int_eq(SSL_set_fd(ssl, fd), 1);
+	for (int i = 0; i < WAIT_TURNS && status != 1; i++) {
+		status = SSL_connect(ssl);
+		turn();
+	}
+	ck_assert_int_eq(status, 1);
+	SSL_CTX_free(context);
+	return ssl;
+}
+
+/* In TLS close_notify tells an end from one that somebody on the way has made. */
+START_TEST(an_end_of_tls_is_told_from_truncation)
+{
+	int client = connect_with(0), got = -1, server, length;
+	SSL *ssl = secured(client);
+	char text[512];
+
+	length = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", ntohs(origin.sin_port));
+	ck_assert_int_eq(SSL_write(ssl, text, length), length);
+	if (_i == 1)
+		SSL_shutdown(ssl);
+	end_side(client);
+	server = accepted();
+	if (_i == 1) {
+		/* There is a response to wait for, if only that the server takes no TLS. */
+		close(server);
+		for (int i = 0; i < WAIT_TURNS && got <= 0; i++) {
+			got = SSL_read(ssl, text, sizeof(text));
+			turn();
+		}
+		ck_assert(got > 12 && memcmp(text, "HTTP/1.1 502", 12) == 0);
+	} else {
+		wait_clients(0);
+		close(server);
+	}
+	SSL_free(ssl);
+	close(client);
+	wait_clients(0);
+}
+END_TEST
+
 /* A client that has sent the head of an upload to where it may not go and has not looked at the answer. */
 static int begin_upload(void)
 {
@@ -203,6 +335,11 @@ int main(void)
 	tcase_add_test(tests, the_end_of_a_response_waits_for_room);
 	tcase_add_test(tests, a_client_must_read_our_pages_too);
 	tcase_add_test(tests, a_silent_server_is_waited_for);
+	tcase_add_loop_test(tests, requests_before_an_end_are_answered, 0, 2);
+	tcase_add_test(tests, a_body_before_an_end_is_passed_on);
+	tcase_add_test(tests, an_end_within_a_body_aborts);
+	tcase_add_test(tests, a_client_that_has_ended_its_side_may_be_gone);
+	tcase_add_loop_test(tests, an_end_of_tls_is_told_from_truncation, 0, 2);
 	tcase_add_test(tests, the_page_survives_an_upload);
 	tcase_add_test(tests, lingering_is_limited);
 	suite_add_tcase(suite, tests);
