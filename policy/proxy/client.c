@@ -78,6 +78,12 @@ static void refuse_protocol(struct client *client)
 	client_abort(client);
 }
 
+/* There clients connect ahead of need, and may never have one. */
+static bool is_port_of_http(const struct client *client)
+{
+	return client->port == 80 || client->port == 443;
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct client *client = timer->data;
@@ -92,7 +98,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 		return;
 	}
 	/* Both sides wait for the other: protocols in which the server speaks first (SMTP, MySQL). */
-	if (client->state == CLIENT_DETECT) {
+	if (client->state == CLIENT_DETECT && !is_port_of_http(client)) {
 		refuse_protocol(client);
 		return;
 	}
@@ -375,8 +381,8 @@ static int client_new(struct session *session, int fd, const struct sockaddr_in 
 	session->clients = client;
 	if (++session->n_clients == session->max_clients)
 		ev_io_stop(session->loop, &session->accept);
-	/* Clients of HTTP connect ahead of need; others are to learn soon that nobody will speak. */
-	client_expect(client, client->port == 80 || client->port == 443 ? HEAD_SECONDS : DETECT_SECONDS);
+	/* Who waits for a greeting is to learn soon that nobody will speak. */
+	client_expect(client, is_port_of_http(client) ? HEAD_SECONDS : DETECT_SECONDS);
 	client_run(client);
 	return 0;
 }

@@ -51,6 +51,35 @@ def denied_page_names_a_rule_that_works(w):
 
 
 @test()
+def denied_upload_shows_page(w):
+    """However long the body is that the client sends before it looks for an answer."""
+    file = w.identity.home / "large"
+    with open(file, "wb") as f:
+        f.truncate(50 << 20)
+    for scheme in ("http", "https"):
+        jail(w, ["wget", "-nv", "-t1", "-O", "-", "--content-on-error", f"--post-file={file}", f"{scheme}://other.example/upload"],
+             API).expect(8, out="Request Blocked by Boundary")
+    file.unlink()
+
+
+@test()
+def denied_name_of_the_search_list(w):
+    """resolv.conf says `search corp.example`: the short name is the long one, for the rules and for the record."""
+    flags = ["--deny", "domain=files.corp.example", "--log-level", "info"]
+    result = jail(w, ["curl", "-sS", "http://files/"], "domain=*", flags).expect(0, out="Request Blocked by Boundary")
+    check("http://files.corp.example/" in result.err, f"on record: {result.err!r}")
+
+
+@test()
+def denied_spellings(w):
+    """What the origin takes for the denied path, or method, is denied in each spelling."""
+    flags = ["--deny", "domain=api.example path=/upload/*", "--deny", "domain=api.example method=DELETE"]
+    for extra in (["/upload/x"], ["/upload%2Fx"], ["/upload;a=b/x"], ["/%75pload/x"], ["-X", "delete", "/a"]):
+        jail(w, ["curl", "-sS", "--path-as-is", *extra[:-1], f"http://api.example{extra[-1]}"], API, flags).expect(0, out="Request Blocked by Boundary")
+    jail(w, ["curl", "-sS", "http://api.example/@scope%2Fname"], API, flags).expect(0, out="GET http://api.example/@scope%2Fname")
+
+
+@test()
 def denied_method(w):
     curl(w, "-f", "-X", "POST", "-d", "x", "https://api.example/v1/x", allow=EXAMPLE).expect(22)
     curl(w, "-f", "-X", "POST", "-d", "x", "http://api.example/v1/x", allow=EXAMPLE).expect(22)
