@@ -41,9 +41,10 @@ class Capture:
         return self
 
     def __exit__(self, *_):
-        # A last packet of our own marks the end: when it is in the file, all before it is.
+        # A last packet of our own marks the end: when it is in the file, all before it is; and tcpdump was not deaf.
         self.world.run_in(["python3", "-c", MARK], user=self.world.root)
-        wait_until(lambda: "198.51.100.2.65000: " in self.text("to-origin"), 5, "the mark in the capture")
+        for place, address in (("to-origin", "198.51.100.2"), ("origin", "198.51.100.2"), ("lo", "127.0.0.1")):
+            wait_until(lambda p=place, a=address: f"{a}.65000: " in self.text(p), 5, f"the mark in the capture of {place}")
         for process in self.running.values():
             _end(process)
 
@@ -66,7 +67,7 @@ class Capture:
 
 
 PROXY_TO_ORIGIN = r"IP (198\.51\.100\.1\.\d+ > 198\.51\.100\.2\.(80|443|8080|8443):|198\.51\.100\.2\.(80|443|8080|8443) > 198\.51\.100\.1\.)"
-MARK = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'mark', ('198.51.100.2', 65000))"
+MARK = "import socket; [socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'mark', (a, 65000)) for a in ('198.51.100.2', '127.0.0.1')]"
 
 
 def _end(process):
