@@ -147,10 +147,11 @@ int proxy_client_await_certificates(const struct service *proxy, struct proxy_ce
 }
 
 int proxy_client_serve(const struct service *proxy, uint32_t host_address, uint32_t jail_address,
-		       const struct proxy_sockets *sockets, struct error *e)
+		       const struct proxy_sockets *sockets, bool *ret_keeps_off_files, struct error *e)
 {
 	const struct proxy_serve serve = { host_address, jail_address, (uint32_t)sockets->n_udp,
 					   (uint32_t)sockets->n_tcp };
+	struct proxy_serving serving;
 	struct wire_message message;
 	int fds[WIRE_FDS_MAX];
 	size_t n_fds = 0;
@@ -164,7 +165,15 @@ int proxy_client_serve(const struct service *proxy, uint32_t host_address, uint3
 	for (size_t i = 0; i < sockets->n_tcp; i++)
 		fds[n_fds++] = sockets->tcp[i];
 	r = send_or_explain(proxy, PROXY_SERVE, &serve, sizeof(serve), fds, n_fds, e);
-	return r < 0 ? r : await(proxy, PROXY_SERVING, &message, e);
+	if (r == 0)
+		r = await(proxy, PROXY_SERVING, &message, e);
+	if (r == 0 && message.length != sizeof(serving))
+		r = explain(&message, e);
+	if (r < 0)
+		return r;
+	memcpy(&serving, message.payload, sizeof(serving));
+	*ret_keeps_off_files = serving.keeps_off_files != 0;
+	return 0;
 }
 
 /*

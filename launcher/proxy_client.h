@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "launcher/nameservers.h"
@@ -47,9 +48,12 @@ int proxy_client_configure(const struct service *proxy, const struct settings *s
 /* Waits for the session CA. Returns 0, or -errno with *e. */
 int proxy_client_await_certificates(const struct service *proxy, struct proxy_certificates *ret, struct error *e);
 
-/* Hands the sockets over and waits until the proxy serves, confined. Returns 0, or -errno with *e. */
+/*
+ * Hands the sockets over and waits until the proxy serves, confined; *ret_keeps_off_files says whether by Landlock,
+ * too. Returns 0, or -errno with *e.
+ */
 int proxy_client_serve(const struct service *proxy, uint32_t host_address, uint32_t jail_address,
-		       const struct proxy_sockets *sockets, struct error *e);
+		       const struct proxy_sockets *sockets, bool *ret_keeps_off_files, struct error *e);
 
 /*
  * A TCP listener and a UDP socket for DNS on `address` (host byte order) and `interface` only, at `tcp_port` (0:

@@ -292,6 +292,7 @@ static int collect_dns_sockets(struct session *session, struct error *e)
 static int start_serving(struct session *session, const struct helper_attached *attached, struct error *e)
 {
 	struct proxy_certificates certificates;
+	bool keeps_off_files = true;
 	int r;
 
 	r = proxy_client_await_certificates(&session->proxy, &certificates, e);
@@ -303,7 +304,9 @@ static int start_serving(struct session *session, const struct helper_attached *
 				      certificates.truststore_length, e);
 	if (r == 0)
 		r = proxy_client_serve(&session->proxy, attached->host_address, attached->jail_address,
-				       &session->sockets, e);
+				       &session->sockets, &keeps_off_files, e);
+	if (r == 0 && !keeps_off_files)
+		r = lost(session, "no Landlock: if the proxy is taken over it can open the files that its user can", e);
 	if (r == 0)
 		proxy_sockets_close(&session->sockets);
 	return r;

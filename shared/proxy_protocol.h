@@ -22,7 +22,7 @@ enum proxy_message {
 	PROXY_CONFIGURE = 1,  /* struct proxy_configure; fds: those of enum proxy_fd whose bit is set, in order */
 	PROXY_CONFIGURED = 2, /* struct proxy_configured, then the two byte strings it measures */
 	PROXY_SERVE = 3,      /* struct proxy_serve; fds: TCP listener, DNS UDP sockets, DNS TCP listeners */
-	PROXY_SERVING = 4,    /* no payload */
+	PROXY_SERVING = 4,    /* struct proxy_serving */
 	PROXY_FAILED = 0xff   /* text for the user, no NUL */
 };
 
@@ -57,3 +57,8 @@ struct proxy_serve {
 	uint32_t n_dns_tcp; /* descriptors that follow those */
 };
 _Static_assert(sizeof(struct proxy_serve) == 16, "no padding on the wire");
+
+struct proxy_serving {
+	uint32_t keeps_off_files; /* 1 if Landlock does */
+};
+_Static_assert(sizeof(struct proxy_serving) == 4, "no padding on the wire");

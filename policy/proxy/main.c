@@ -140,8 +140,9 @@ static size_t clients_for(unsigned long descriptors)
 
 static int confine(struct session *session, struct wire_message *message, struct error *e)
 {
-	bool landlock = false;
+	struct proxy_serving serving;
 	unsigned long descriptors;
+	bool landlock = false;
 	int status = wire_receive(PROXY_SOCKET_FD, message, WIRE_FDS_MAX, -1);
 
 	if (status < 0)
@@ -156,9 +157,8 @@ static int confine(struct session *session, struct wire_message *message, struct
 	status = sandbox_enter(&landlock, e);
 	if (status < 0)
 		return status;
-	if (!landlock)
-		log_line(LOG_LEVEL_WARN, "this kernel has no Landlock: the proxy can open the files that its user can");
-	status = wire_send(PROXY_SOCKET_FD, PROXY_SERVING, NULL, 0, NULL, 0);
+	serving.keeps_off_files = landlock;
+	status = wire_send(PROXY_SOCKET_FD, PROXY_SERVING, &serving, sizeof(serving), NULL, 0);
 	return status < 0 ? error_errno(e, -status, "answer to the launcher") : 0;
 }
 

@@ -374,7 +374,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 @test()
 def without_landlock(w):
-    """No loss while namespaces hide the processes outside; where they do not, a warning that is an error with --require."""
+    """The command loses nothing while namespaces hide the processes outside; what is lost is a warning, and an error with --require."""
     no_landlock = ["/usr/bin/python3", "-c", NO_LANDLOCK]
     # A filter needs no_new_privs or, here, the capability of a user namespace, with which the helper has its own.
     in_namespace = ["unshare", "-Urn", *no_landlock]
@@ -382,7 +382,7 @@ def without_landlock(w):
     if probe.returncode:
         raise Skip(f"no user namespace for the test: {probe.stderr.strip()}")
     result = launch(w, ["--", "true"], wrapper=in_namespace).expect(0)
-    check("can trace" not in result.err and "can send signals" not in result.err, f"{result.err!r}")
+    check("can trace" not in result.err and "can send signals" not in result.err and "taken over" in result.err, f"{result.err!r}")
     no_pids = ["unshare", "-Urn", "sh", "-c", 'echo 0 >/proc/sys/user/max_pid_namespaces && exec "$@"', "-", *no_landlock]
     launch(w, ["--", "true"], wrapper=no_pids).expect(0, err=["the command can trace", "can send signals"])
     launch(w, ["--require", "--", "true"], wrapper=no_pids).expect(125, err="--require")
