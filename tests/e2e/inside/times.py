@@ -1,6 +1,7 @@
 """
 times.py COUNT COMMANDS-AS-JSON: runs each command COUNT times in turn, `true` and `date +%s%N` at its end. Prints as JSON, for each,
-the milliseconds until the command at the end ran (by what date says) and until all was over (of true).
+the milliseconds until the command at the end ran (by what date says), until all was over (of true), each after a pause, and the latter
+without one, as often in a row.
 """
 
 import json
@@ -8,6 +9,9 @@ import os
 import subprocess
 import sys
 import time
+
+
+PAUSE = 0.05  # for the kernel to remove what the last one had
 
 
 def whole(argv):
@@ -27,13 +31,16 @@ def until_command(argv):
 
 def main():
     count, commands = int(sys.argv[1]), json.loads(sys.argv[2])
-    times = {name: {"command": [], "whole": []} for name in commands}
+    times = {name: {"command": [], "whole": [], "row": []} for name in commands}
     for round_number in range(count + 1):
         for name, argv in commands.items():
-            pair = until_command([*argv, "date", "+%s%N"]), whole([*argv, "true"])
-            if round_number:
-                times[name]["command"].append(pair[0])
-                times[name]["whole"].append(pair[1])
+            for kind, measure, command in (("command", until_command, ["date", "+%s%N"]), ("whole", whole, ["true"])):
+                time.sleep(PAUSE)
+                milliseconds = measure([*argv, *command])
+                if round_number:
+                    times[name][kind].append(milliseconds)
+    for name, argv in commands.items():
+        times[name]["row"] = [whole([*argv, "true"]) for _ in range(count)]
     print(json.dumps(times))
 
 
