@@ -351,7 +351,7 @@ def require_makes_warnings_errors(w):
     jail(w, ["true"], flags=["--require"]).expect(0)
 
 
-@test()
+@test(builds=("release",))  # LeakSanitizer needs a process of its own
 def too_few_processes(w):
     """RLIMIT_NPROC, at each step: Boundary's own failure, never a session with less protection, nor the command's fault."""
     codes = []
