@@ -17,7 +17,7 @@
 /* A process as if started by nobody in particular, without the privileges it can do without. */
 static int sanitise(void)
 {
-	int r = process_fill_stdio() ?: process_close_from(HELPER_SOCKET_FD + 1) ?: privileges_reduce();
+	int r = privileges_reduce() ?: process_fill_stdio() ?: process_close_from(HELPER_SOCKET_FD + 1);
 
 	process_reserve_stack();
 	process_reset_signals();

@@ -58,8 +58,8 @@ static const struct { int number; unsigned int stages; } allowed[] = {
 	{ SYS_socket, UP },
 	/* netns_check(), find_interface() */
 	{ SYS_fstatfs, UP }, { SYS_fstat, UP }, { SYS_newfstatat, UP }, { SYS_ioctl, UP },
-	/* cable_create(): orphans, alias, disable_ipv6 */
-	{ SYS_getpid, UP }, { SYS_getppid, UP }, { SYS_openat, UP }, { SYS_write, UP },
+	/* cable_create(): alias, disable_ipv6 */
+	{ SYS_getppid, UP }, { SYS_openat, UP }, { SYS_write, UP },
 	/* wire_receive(); request_serve() limits its time */
 	{ SYS_recvmsg, UP | SERVE }, { SYS_ppoll, UP }, { SYS_setitimer, UP | SERVE },
 #ifdef SYS_poll

@@ -110,7 +110,6 @@ static const struct {
 	{ SYS_getuid, UP },
 	{ SYS_getgid, UP },
 	{ SYS_getgroups, UP },
-	{ SYS_getpid, UP },
 	{ SYS_getppid, UP },
 	{ SYS_socket, UP },
 	{ SYS_ioctl, UP },
