@@ -16,8 +16,8 @@
 #include "shared/cleanup.h"
 
 #define HAS(claims, index) ((claims).indexes[(index) / 8] & 1 << (index) % 8)
-#define ORPHANS_MAX 64  /* cables without a helper: about to go, with their jail, or kept there by somebody */
-#define ATTEMPTS_MAX 64 /* to claim an index that nobody claims first */
+#define ORPHANS_MAX 64    /* cables without a helper: about to go, with their jail, or kept there by somebody */
+#define ATTEMPTS_MAX 1000 /* to claim an index; each time another transaction was faster */
 
 /* Starts a message about the host's end, which is to be made, changed or deleted. */
 static void link_message(struct netlink *n, uint16_t type, uint16_t flags, uint32_t ifindex, unsigned int set)
@@ -70,38 +70,45 @@ static int claim_lowest(struct netlink *n, const struct config *config, const st
 	uint32_t orphans = 0;
 	int r = -EEXIST;
 
-	for (uint32_t i = 0; (r == -EEXIST || r == -EPERM) && i < config->indexes; i++) {
+	for (uint32_t i = 0; r == -EEXIST && i < config->indexes; i++) {
 		names->index = i;
 		if (!HAS(*claims, i) && (!find_interface(n, i, names->host_interface) || orphans++ >= ORPHANS_MAX))
 			r = claim_make(n, cable, generation);
+		r = r == -EPERM ? -EEXIST : r;
 	}
 	names->host_ifindex = r == 0 ? find_interface(n, names->index, names->host_interface) : 0;
 	return r;
 }
 
-/* Of those who count at the same time one claims, the others count again; in the end they take what they get. */
-static int take_index(struct netlink *n, const struct config *config, struct cable *cable, struct helper_failed *failed)
+/* May he, and may all, have one more? */
+static int check_numbers(const struct config *config, const struct claims *claims, struct helper_failed *failed)
 {
-	static struct claims claims;
-	int r = -ERESTART;
-
-	failed->failure = HELPER_FAILURE_GUARD;
-	for (int attempts = ATTEMPTS_MAX; r == -ERESTART && attempts > 0; attempts--) {
-		const uint32_t generation = attempts > 1 ? nft_generation(n) : 0;
-		r = claims_count(n, cable, &claims) ?: claim_lowest(n, config, &claims, generation, cable);
-	}
-	if (r == -EEXIST || r == -EPERM)
-		*failed = (struct helper_failed){ HELPER_FAILURE_NO_FREE_INDEX, 0, config->indexes };
-	r = r ?: claims_count(n, cable, &claims);
-	if (r < 0)
-		return r;
-	if (claims.of_user > config->per_user)
+	if (claims->of_user >= config->per_user)
 		*failed = (struct helper_failed){ HELPER_FAILURE_USER_SESSIONS, 0, config->per_user };
-	else if (claims.of_all > config->in_total)
+	else if (claims->of_all >= config->in_total)
 		*failed = (struct helper_failed){ HELPER_FAILURE_ALL_SESSIONS, 0, config->in_total };
 	else
 		return 0;
 	return -EDQUOT;
+}
+
+/*
+ * Counts, and claims if nothing has changed since: of helpers started at once one does, and the others count again. One
+ * that is one too many, or is stopped in between, holds nothing.
+ */
+static int take_index(struct netlink *n, const struct config *config, struct cable *cable, struct helper_failed *failed)
+{
+	static struct claims claims;
+	uint32_t generation;
+	int r = -ERESTART;
+
+	failed->failure = HELPER_FAILURE_GUARD;
+	for (int attempts = ATTEMPTS_MAX; r == -ERESTART && attempts > 0; attempts--)
+		r = nft_generation(n, &generation) ?: claims_count(n, cable->user, &claims) ?:
+		    check_numbers(config, &claims, failed) ?: claim_lowest(n, config, &claims, generation, cable);
+	if (r == -EEXIST)
+		*failed = (struct helper_failed){ HELPER_FAILURE_NO_FREE_INDEX, 0, config->indexes };
+	return r == -ERESTART ? -EAGAIN : r;
 }
 
 static void is_specific(struct nlmsghdr *answer, void *context)
@@ -191,10 +198,10 @@ int cable_create(struct netlink *n, const struct config *config, int netns, stru
 	struct helper_attached *names = &cable->names;
 	int r = take_index(n, config, cable, failed);
 
-	if (r < 0)
-		return r;
 	names->host_address = config->pool + 2 * names->index;
 	names->jail_address = names->host_address + 1;
+	if (r < 0)
+		return r;
 	failed->failure = HELPER_FAILURE_LINK;
 	r = names->host_ifindex != 0 ? cable_set(n, names->host_ifindex, CABLE_GONE) : 0;
 	r = r ?: create_pair(n, netns, names);

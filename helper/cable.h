@@ -38,17 +38,16 @@ int cable_create(struct netlink *n, const struct config *config, int netns, stru
 enum cable_state { CABLE_DOWN, CABLE_UP, CABLE_GONE };
 int cable_set(struct netlink *n, uint32_t ifindex, enum cable_state state);
 
-/* The sessions there are; counted are those not younger than the one with the handle `until`. */
+/* The sessions there are. */
 struct claims {
-	uint64_t until;
 	uid_t user;
 	uint32_t of_user, of_all;
 	uint8_t indexes[CABLE_INDEX_MAX / 8]; /* a bit each */
 };
 
-/* Claims the index: -EEXIST or -EPERM if somebody has; see nft_begin() for `generation`. Counts all. */
+/* Claims the index: -EEXIST or -EPERM if somebody has; see nft_begin() for `generation`. Counts, as netlink_send(). */
 int claim_make(struct netlink *n, struct cable *cable, uint32_t generation);
-int claims_count(struct netlink *n, const struct cable *cable, struct claims *ret);
+int claims_count(struct netlink *n, uid_t user, struct claims *ret);
 
 /* Installs the guard in the netdev table boundary_guard_NNNNN, in place of what a killed session left. */
 int guard_install(struct netlink *n, const struct cable *cable);

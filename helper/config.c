@@ -100,8 +100,9 @@ int config_read(const char *path, struct config *ret, struct helper_failed *fail
 	if (length < 0 || length == sizeof(text))
 		return length < 0 ? -errno : -EFBIG;
 	text[length] = '\0';
-	for (ssize_t i = 0; i < length; i++) /* control characters end the text too early */
-		text[i] = strchr("\t\n", text[i]) || (unsigned char)text[i] >= ' ' ? text[i] : '\0';
+	for (ssize_t i = 0; i < length; i++)
+		if (!strchr("\t\n", text[i]) && (unsigned char)text[i] < ' ')
+			text[i] = '\0'; /* ends the text too early */
 	failed->failure = HELPER_FAILURE_CONFIG_LINE;
 	while ((line = strsep(&next, "\n"))) {
 		failed->detail++;

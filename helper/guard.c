@@ -126,34 +126,26 @@ static void count_claim(struct nlmsghdr *answer, void *context)
 	const int header = sizeof(struct nfgenmsg);
 	struct nlattr *name = nlmsg_find_attr(answer, header, NFTA_TABLE_NAME);
 	struct nlattr *data = nlmsg_find_attr(answer, header, NFTA_TABLE_USERDATA);
-	struct nlattr *handle = nlmsg_find_attr(answer, header, NFTA_TABLE_HANDLE);
 	const char *text = name ? nla_get_string(name) : "";
 	const struct owner *owner = data && nla_len(data) == sizeof(*owner) ? nla_data(data) : NULL;
 	struct claims *claims = context;
 	unsigned long index;
 
-	if (!handle || !owner || owner->type != 'B' || strstr(text, CLAIM_PREFIX) != text)
+	if (!owner || owner->type != 'B' || strstr(text, CLAIM_PREFIX) != text)
 		return;
 	index = strtoul(text + strlen(CLAIM_PREFIX), NULL, 10) % CABLE_INDEX_MAX;
 	claims->indexes[index / 8] |= (uint8_t)(1 << index % 8);
-	if (be64toh(nla_get_u64(handle)) <= claims->until) {
-		claims->of_user += owner->user == claims->user;
-		claims->of_all++;
-	}
+	claims->of_user += owner->user == claims->user;
+	claims->of_all++;
 }
 
-int claims_count(struct netlink *n, const struct cable *cable, struct claims *ret)
+int claims_count(struct netlink *n, uid_t user, struct claims *ret)
 {
 	const struct nfgenmsg header = { .nfgen_family = NFPROTO_IPV4, .version = NFNETLINK_V0 };
-	int r = -EINTR;
 
-	/* EINTR: tables came or went meanwhile, so that one may have been missed. */
-	for (int attempts = 20; r == -EINTR && attempts > 0; attempts--) {
-		*ret = (struct claims){ .until = cable->claim, .user = cable->user };
-		netlink_message(n, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_DUMP, &header, sizeof(header));
-		r = netlink_send(n, n->netfilter, count_claim, ret);
-	}
-	return r;
+	*ret = (struct claims){ .user = user };
+	netlink_message(n, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_DUMP, &header, sizeof(header));
+	return netlink_send(n, n->netfilter, count_claim, ret);
 }
 
 int guard_install(struct netlink *n, const struct cable *cable)

@@ -78,7 +78,7 @@ static void read_datagram(struct nlmsghdr *message, int left, netlink_answer *an
 		const int *status = nlmsg_data(message); /* first of struct nlmsgerr, and behind the end of a dump */
 
 		if (message->nlmsg_flags & NLM_F_DUMP_INTR)
-			*error = *error ?: -EINTR;
+			*error = *error ?: -ERESTART;
 		if (message->nlmsg_type != NLMSG_ERROR && message->nlmsg_type != NLMSG_DONE) {
 			if (answer)
 				answer(message, context);

@@ -42,8 +42,8 @@ typedef void netlink_answer(struct nlmsghdr *message, void *context);
 /*
  * Sends the messages. The kernel executes such requests within these calls: nothing waits. `answer` may be NULL.
  * Returns 0 when every message with NLM_F_ACK was acknowledged and every dump came to its end; -errno of the first
- * refused one, or of the socket; -EINTR for a dump of what changed meanwhile; -EMSGSIZE if they may not have had room;
- * -EPROTO without acknowledgement.
+ * refused one, or of the socket; -ERESTART for a dump of what changed meanwhile; -EMSGSIZE if they may not have had
+ * room; -EPROTO without acknowledgement.
  */
 int netlink_send(struct netlink *n, int socket, netlink_answer *answer, void *context);
 
@@ -75,11 +75,11 @@ struct nft_expression {
 #define NFT_EXPRESSIONS_MAX 16 /* of a rule; fewer end with one without a name */
 
 /*
- * The number of the last transaction in this network namespace; 0 if it cannot be had. One that begins with a number
- * does nothing and returns -ERESTART if there was another since. That costs nothing, while for a transaction that fails
- * later the kernel waits for a grace period of RCU, and everybody for the kernel.
+ * The number of the last transaction in this network namespace, not 0. One that begins with a number does nothing and
+ * returns -ERESTART if there was another since. That costs nothing, while for a transaction that fails later the kernel
+ * waits for a grace period of RCU, and everybody for the kernel. Returns as netlink_send().
  */
-uint32_t nft_generation(struct netlink *n);
+int nft_generation(struct netlink *n, uint32_t *ret);
 
 /*
  * Parts of a transaction: its begin, with such a number, or 0; a message about a table, to which attributes may be

@@ -1,6 +1,7 @@
 /* Messages of nf_tables: see netlink.h. */
 #include <arpa/inet.h>
 #include <endian.h>
+#include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
 
 #include "shared/netlink.h"
@@ -29,12 +30,14 @@ static void read_generation(struct nlmsghdr *answer, void *context)
 		*(uint32_t *)context = ntohl(nla_get_u32(id));
 }
 
-uint32_t nft_generation(struct netlink *n)
+int nft_generation(struct netlink *n, uint32_t *ret)
 {
-	uint32_t generation = 0;
+	int r;
 
+	*ret = 0;
 	message(n, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NLM_F_ACK, AF_UNSPEC, 0);
-	return netlink_send(n, n->netfilter, read_generation, &generation) < 0 ? 0 : generation;
+	r = netlink_send(n, n->netfilter, read_generation, ret);
+	return r == 0 && *ret == 0 ? -EPROTO : r;
 }
 
 void nft_begin(struct netlink *n, uint32_t generation)

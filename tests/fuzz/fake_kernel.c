@@ -468,8 +468,9 @@ void fake_put(struct fake_part *part, uint16_t type, const void *value, size_t l
 size_t fake_begin(struct fake_part *part, struct fake_socket *socket, const struct nlmsghdr *question, uint16_t type,
 		  const void *header, size_t length)
 {
+	bool is_dump = (question->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP; /* NLM_F_EXCL is one of its two bits */
 	const struct nlmsghdr message = { .nlmsg_type = type,
-					  .nlmsg_flags = question->nlmsg_flags & NLM_F_DUMP ? NLM_F_MULTI : 0,
+					  .nlmsg_flags = is_dump ? NLM_F_MULTI : 0,
 					  .nlmsg_seq = question->nlmsg_seq };
 	size_t at;
 

@@ -134,7 +134,9 @@ struct fake_kernel {
 	bool ipv6, jail_has_eth0;
 	struct fake_link links[FAKE_LINKS];
 	struct fake_table tables[FAKE_TABLES];
-	uint32_t generation; /* of tables: the number of the last transaction */
+	uint32_t generation;       /* of tables: the number of the last transaction */
+	uint32_t batch_generation; /* the one that the transaction is for, or 0 */
+	uint32_t pool;             /* of addresses, if the target knows it, or 0 */
 	struct fake_prefix prefixes[8];
 	size_t n_prefixes;
 	uint8_t config[FAKE_CONFIG_MAX];
@@ -165,7 +167,9 @@ struct fake_kernel {
 
 	/* What happened. */
 	unsigned int n_requests, n_created;
-	bool lied;          /* an answer was not what the kernel had done */
+	unsigned int n_claims, claimed_index;       /* by the helper */
+	unsigned int claims_of_user, claims_of_all; /* what there were just before */
+	bool lied;                                  /* an answer was not what the kernel had done */
 	bool unlucky;       /* something was refused, failed or happened that an honest world has not */
 	bool delete_failed; /* a link or a table could not be deleted, for it was refused or the capability was */
 	bool flushed;
@@ -213,6 +217,9 @@ struct fake_link *fake_link_add(const char *name);
 /* By the helper, in this session. */
 bool fake_is_claimed(const struct fake_link *link);
 bool fake_link_is_guarded(const struct fake_link *link);
+
+/* The claims there are, of the caller and of all. */
+void fake_count_claims(unsigned int *ret_user, unsigned int *ret_all);
 
 /* Removes all interfaces into the caller's jail. */
 void fake_end_jail(void);

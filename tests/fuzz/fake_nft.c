@@ -7,6 +7,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <string.h>
 
@@ -92,7 +93,22 @@ static void dump_tables(struct fake_socket *socket, const struct nlmsghdr *quest
 	fake_answer(socket, part.bytes, part.length);
 }
 
-/* Requirement: a claim is the real user's, lives no longer than the helper, and comes with a request in its state. */
+/* The claims there are, of the caller and of all. */
+void fake_count_claims(unsigned int *ret_user, unsigned int *ret_all)
+{
+	*ret_user = *ret_all = 0;
+	for (size_t i = 0; i < FAKE_TABLES; i++) {
+		const struct fake_table *table = &fake.tables[i];
+
+		*ret_all += table->handle != 0 && table->claim;
+		*ret_user += table->handle != 0 && table->claim && table->user == fake.user;
+	}
+}
+
+/*
+ * Requirement: a claim is the real user's, lives no longer than the helper, and comes with a request in its state. It
+ * is for the tables that were counted, and the only one.
+ */
 static void note_user(struct fake_table *table, struct fake_attributes attributes)
 {
 	struct owner owner;
@@ -104,6 +120,10 @@ static void note_user(struct fake_table *table, struct fake_attributes attribute
 	require(length == sizeof(owner) && table->owner >= 0 && fake.may_attach);
 	memcpy(&owner, data, sizeof(owner));
 	require(owner.type == 'B' && owner.length == sizeof(owner.user) && owner.user == fake.user);
+	require(fake.batch_generation != 0 && (fake.n_claims == 0 || fake.lied));
+	require(sscanf(table->name, "boundary_%u", &fake.claimed_index) == 1);
+	fake.n_claims++;
+	fake_count_claims(&fake.claims_of_user, &fake.claims_of_all);
 	table->user = owner.user;
 	table->claim = true;
 }
@@ -128,8 +148,8 @@ static int new_table(const struct fake_socket *socket, const struct nlmsghdr *me
 		fake.tables[i] = (struct fake_table){
 			.handle = ++last_handle, .family = family, .made = true, .owner = owned ? socket->fd : -1
 		};
-		note_user(&fake.tables[i], attributes);
 		snprintf(fake.tables[i].name, sizeof(fake.tables[i].name), "%s", name);
+		note_user(&fake.tables[i], attributes);
 		return 0;
 	}
 	/* To delete what may not be there, the helper makes it first. */
@@ -191,6 +211,18 @@ static int new_rule(uint8_t family, struct fake_attributes attributes)
 	return 0;
 }
 
+/* Requirement: timeouts are for the connections of the session, and go with the helper. */
+static int new_object(uint8_t family, struct fake_attributes attributes)
+{
+	const struct fake_table *table = find_table(family, fake_string(attributes, NFTA_OBJ_TABLE));
+
+	if (!table)
+		return -ENOENT;
+	require(number(attributes, NFTA_OBJ_TYPE) == NFT_OBJECT_CT_TIMEOUT && fake_string(attributes, NFTA_OBJ_NAME));
+	require(table->owner >= 0 && table->claim && fake.may_redirect);
+	return 0;
+}
+
 static int execute(const struct fake_socket *socket, const struct nlmsghdr *message)
 {
 	const struct nfgenmsg *header = NLMSG_DATA(message);
@@ -206,6 +238,8 @@ static int execute(const struct fake_socket *socket, const struct nlmsghdr *mess
 		return new_chain(header->nfgen_family, attributes);
 	case NFT_MSG_NEWRULE:
 		return new_rule(header->nfgen_family, attributes);
+	case NFT_MSG_NEWOBJ:
+		return new_object(header->nfgen_family, attributes);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -252,9 +286,23 @@ static void tell_generation(struct fake_socket *socket, const struct nlmsghdr *q
 /* True if the transaction is for tables as they were before another one (nfnetlink_rcv_batch() of the kernel). */
 static bool is_stale(const struct nlmsghdr *begin)
 {
-	uint32_t wanted = number(fake_behind(begin, sizeof(struct nfgenmsg)), NFNL_BATCH_GENID);
+	fake.batch_generation = number(fake_behind(begin, sizeof(struct nfgenmsg)), NFNL_BATCH_GENID);
+	return fake.batch_generation != 0 && fake.batch_generation != fake.generation;
+}
 
-	return wanted != 0 && wanted != fake.generation;
+/* Requirement: the address is that of the claim's jail; nobody else's connections go. */
+static void forget_connections(struct fake_socket *socket, const struct nlmsghdr *message)
+{
+	struct fake_attributes attributes = fake_behind(message, sizeof(struct nfgenmsg));
+	struct fake_attributes tuple = fake_nested(attributes, CTA_TUPLE_ORIG);
+	struct fake_attributes filter = fake_nested(attributes, CTA_FILTER);
+	uint32_t address = number(fake_nested(tuple, CTA_TUPLE_IP), CTA_IP_V4_SRC);
+
+	require(fake.privileges == PRIVILEGES_EFFECTIVE);
+	require(fake_number(filter, CTA_FILTER_ORIG_FLAGS, 0) == 1); /* or it would be all that are tracked */
+	require(fake.lied || (fake.n_claims == 1 && address & 1));
+	require(fake.lied || fake.pool == 0 || address == fake.pool + 2 * fake.claimed_index + 1);
+	fake_acknowledge(socket, message, 0);
 }
 
 void fake_execute_nft(struct fake_socket *socket, const void *bytes, size_t length)
@@ -276,6 +324,10 @@ void fake_execute_nft(struct fake_socket *socket, const void *bytes, size_t leng
 		}
 		if (!began && message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN)) {
 			tell_generation(socket, message);
+			return;
+		}
+		if (!began && message->nlmsg_type == (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE)) {
+			forget_connections(socket, message);
 			return;
 		}
 		if (message->nlmsg_type == NFNL_MSG_BATCH_BEGIN && is_stale(message)) {

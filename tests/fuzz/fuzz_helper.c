@@ -40,6 +40,10 @@ static struct script {
 	bool ordinary; /* nothing in the world is in the way */
 } script;
 
+/* The administrator's, as config.c reads them; unknown if they are wrong or the helper may see others. */
+static struct config settings;
+static bool settings_known;
+
 /* The script ------------------------------------------------------------------------------------------------------- */
 
 static struct packet *add_packet(uint16_t type, const void *payload, size_t size)
@@ -265,6 +269,24 @@ static void read_script(struct input *in)
 	}
 }
 
+/* Before anything happens. */
+static void read_settings(void)
+{
+	__typeof__(fake.failures) failures;
+	struct helper_failed failed = { 0 };
+
+	memcpy(&failures, &fake.failures, sizeof(failures));
+	memset(fake.failures, 0, sizeof(fake.failures));
+	fake.active = true;
+	settings_known = config_read(HELPER_CONFIG_PATH, &settings, &failed) == 0;
+	fake.active = false;
+	memset(fake.n_calls, 0, sizeof(fake.n_calls));
+	memcpy(&fake.failures, &failures, sizeof(failures));
+	settings_known &=
+		!failures[FAKE_CALL_OPEN].fails && !failures[FAKE_CALL_READ].fails && !failures[FAKE_CALL_STAT].fails;
+	fake.pool = settings_known ? settings.pool : 0;
+}
+
 /* What must be --------------------------------------------------------------------------------------------------- */
 
 /* The request that each state allows. */
@@ -307,23 +329,30 @@ void fake_received(void)
 /* Requirement: the administrator's settings (config.c, for itself, is fuzz_config's) are kept to. */
 static void check_settings(const struct helper_attached *attached)
 {
-	struct helper_failed failed = { 0 };
-	unsigned int n_user = 0, n_all = 0;
-	struct config config;
-
-	memset(fake.failures, 0, sizeof(fake.failures));
+	require(fake.n_claims == 1 || fake.lied);
+	if (!settings_known || fake.lied)
+		return;
+	require(attached->config_ignored == settings.ignored && attached->index < settings.indexes);
+	require(attached->host_address == settings.pool + 2 * attached->index);
+	require(fake.claims_of_user < settings.per_user && fake.claims_of_all < settings.in_total);
 	fake.stage = 0;
 	fake.active = true;
-	require(config_read(HELPER_CONFIG_PATH, &config, &failed) == 0 && config_permits(&config, fake.user));
+	require(config_permits(&settings, fake.user));
 	fake.active = false;
-	require(attached->config_ignored == config.ignored && attached->index < config.indexes);
-	require(attached->host_address == config.pool + 2 * attached->index);
-	/* Its own claim has gone with the process. */
-	for (size_t i = 0; i < FAKE_TABLES; i++) {
-		n_all += fake.tables[i].handle != 0 && fake.tables[i].claim;
-		n_user += fake.tables[i].handle != 0 && fake.tables[i].claim && fake.tables[i].user == fake.user;
-	}
-	require(n_user < config.per_user && n_all < config.in_total);
+}
+
+/* Requirement: whom a number refuses has claimed nothing, and it is reached. */
+static void check_refused(enum helper_failure failure)
+{
+	unsigned int of_user, of_all;
+
+	if (fake.lied || (failure != HELPER_FAILURE_USER_SESSIONS && failure != HELPER_FAILURE_ALL_SESSIONS))
+		return;
+	fake_count_claims(&of_user, &of_all);
+	require(fake.n_claims == 0);
+	if (settings_known)
+		require(failure == HELPER_FAILURE_USER_SESSIONS ? of_user >= settings.per_user
+								: of_all >= settings.in_total);
 }
 
 /* Requirement: no address that the host uses otherwise. */
@@ -369,10 +398,9 @@ static void check_attached(const struct helper_attached *attached)
 	require(strcmp(name, attached->host_interface) == 0);
 	require(attached->jail_address == attached->host_address + 1 && !(attached->host_address & 1));
 	require(attached->host_ifindex != 0 && fake.n_created == 1);
-	if (fake.unlucky)
-		return;
 	check_settings(attached);
-	check_addresses(attached);
+	if (!fake.unlucky)
+		check_addresses(attached);
 }
 
 /* An answer to the packet of this number. */
@@ -381,6 +409,7 @@ static void check_failed(const struct helper_answer *answer, int r, size_t n)
 	require(answer->size == sizeof(answer->failed) && (r < 0 || fake.lied));
 	require(answer->failed.failure >= HELPER_FAILURE_PROTOCOL && answer->failed.failure <= HELPER_FAILURE_POOL);
 	require((answer->failed.code >= 0 && answer->failed.code < 4096) || fake.lied);
+	check_refused(answer->failed.failure);
 	/* Settings are read before all else. */
 	if (answer->failed.failure == HELPER_FAILURE_CONFIG_LINE)
 		require(fake.has_config && n == 0 && answer->failed.detail > 0);
@@ -446,6 +475,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	fake_reset();
 	read_script(&in);
+	read_settings();
 	require(wire_pair(pair) == 0);
 	peer.socket = pair[0];
 	fake.peer = pair[1];

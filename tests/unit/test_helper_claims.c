@@ -1,13 +1,8 @@
-/*
- * Which index a session gets, how many there may be, and what of the host is in its way: cable_create() in
- * helper/cable.c, on the kernel.
- */
-#include <arpa/inet.h>
+/* Which index a session gets, and how many there may be: cable_create() in helper/cable.c, on the kernel. */
 #include <check.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +10,8 @@
 
 #include "helper/cable.h"
 #include "shared/cleanup.h"
-#include "tests/unit/test_helper_host.h"
+#include "tests/unit/test_helper_sessions.h"
 
-static struct config config;
-static struct helper_failed failed;
 static struct netlink others = NETLINK_NONE; /* of another helper */
 
 /* What another helper does while ours looks for an interface of this name, just before, or just after. */
@@ -50,44 +43,6 @@ static void setup(void)
 	enter_host();
 	ck_assert_int_eq(netlink_allocate(&others), 0);
 	ck_assert_int_eq(netlink_open(&others), 0);
-}
-
-static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void run(const char *format, ...)
-{
-	char command[4096];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(command, sizeof(command), format, arguments);
-	va_end(arguments);
-	ck_assert_msg(system(command) == 0, "%s", command);
-}
-
-static int create(struct netlink *n, uid_t user, struct cable *ret)
-{
-	*ret = (struct cable){ .user = user };
-	failed = (struct helper_failed){ 0 };
-	return cable_create(n, &config, own_jail(), ret, &failed);
-}
-
-/* As a failed attach does. */
-static void undo(struct netlink *n, const struct cable *cable)
-{
-	if (cable->names.host_ifindex != 0)
-		ck_assert_int_eq(cable_set(n, cable->names.host_ifindex, CABLE_GONE), 0);
-	ck_assert_int_eq(tables_remove(n, cable), 0);
-}
-
-static void check_refused(struct netlink *n, uid_t user, enum helper_failure failure, uint32_t detail)
-{
-	struct cable cable;
-
-	ck_assert_int_lt(create(n, user, &cable), 0);
-	ck_assert_uint_eq(failed.failure, failure);
-	ck_assert_uint_eq(failed.detail, detail);
-	if (cable.claim != 0)
-		undo(n, &cable);
 }
 
 /* Numbers of sessions --------------------------------------------------------------------------------------------- */
@@ -145,25 +100,66 @@ START_TEST(user_ids)
 }
 END_TEST
 
-/* Requirement: of two that ask at once, the elder is served: it does not count the younger. */
-START_TEST(order)
+/* Requirement: all claims count, whoever made them and in whatever order. */
+START_TEST(counting)
 {
-	struct cable elder = { .user = 1000 }, younger = { .user = 1000, .names.index = 5 };
+	struct cable first = { .user = 1000 }, second = { .user = 1000, .names.index = 5 };
 	static struct claims claims;
 
-	ck_assert_int_eq(claim_make(&others, &elder, 0), 0);
-	ck_assert_int_eq(claim_make(&host, &younger, 0), 0);
-	ck_assert_uint_lt(elder.claim, younger.claim);
-	ck_assert_int_eq(claims_count(&others, &elder, &claims), 0);
-	ck_assert_uint_eq(claims.of_user, 1);
-	ck_assert_uint_eq(claims.of_all, 1);
-	ck_assert_uint_eq(claims.indexes[0], 1 << 0 | 1 << 5);
-	ck_assert_int_eq(claims_count(&host, &younger, &claims), 0);
-	ck_assert_uint_eq(claims.of_user, 2);
-	younger.user = 1001;
-	ck_assert_int_eq(claims_count(&host, &younger, &claims), 0);
+	ck_assert_int_eq(claim_make(&others, &first, 0), 0);
+	ck_assert_int_eq(claim_make(&host, &second, 0), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(claims_count(i ? &host : &others, 1000, &claims), 0);
+		ck_assert_uint_eq(claims.of_user, 2);
+		ck_assert_uint_eq(claims.of_all, 2);
+		ck_assert_uint_eq(claims.indexes[0], 1 << 0 | 1 << 5);
+	}
+	ck_assert_int_eq(claims_count(&host, 1001, &claims), 0);
 	ck_assert_uint_eq(claims.of_user, 0);
 	ck_assert_uint_eq(claims.of_all, 2);
+}
+END_TEST
+
+static uint32_t generation_of(struct netlink *n)
+{
+	uint32_t generation;
+
+	ck_assert_int_eq(nft_generation(n, &generation), 0);
+	return generation;
+}
+
+/* Requirement: one that is one too many has never held anything: what it asks changes no table. */
+START_TEST(refused_without_a_claim)
+{
+	struct cable cable;
+	uint32_t generation;
+
+	config.per_user = config.in_total = 1;
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	generation = generation_of(&host);
+	config.in_total = _i ? 1 : 2;
+	ck_assert_int_eq(create(&others, _i ? 1001 : 1000, &cable), -EDQUOT);
+	ck_assert_uint_eq(failed.failure, _i ? HELPER_FAILURE_ALL_SESSIONS : HELPER_FAILURE_USER_SESSIONS);
+	ck_assert_uint_eq(cable.claim, 0);
+	ck_assert_uint_eq(generation_of(&host), generation);
+}
+END_TEST
+
+static void look_for_claims(void)
+{
+	ck_assert(!has_table(NULL));
+}
+
+/* Requirement: nor does one that is stopped before it has been counted: the claim comes after. */
+START_TEST(nothing_held_meanwhile)
+{
+	struct cable cable;
+
+	moment = "bnd00000";
+	after = _i;
+	meanwhile = look_for_claims;
+	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	ck_assert_ptr_null(meanwhile);
 }
 END_TEST
 
@@ -175,62 +171,76 @@ static void many_come(void)
 		ck_assert_int_eq(claim_make(&others, &cable, 0), 0);
 }
 
-/* The claims that come between ours being made and being counted are not ours to be refused for. */
-START_TEST(order_in_a_race)
+/* Requirement: the claims that come between ours being thought possible and being made count. */
+START_TEST(counted_in_a_race)
 {
 	struct cable cable;
 
-	config.per_user = 2;
+	config.per_user = _i;
 	ck_assert_int_eq(create(&host, 1000, &cable), 0);
 	moment = "bnd00001";
 	after = true;
 	meanwhile = many_come;
-	/* They come before it: elder. */
-	check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 2);
-	config.per_user = 12;
-	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	if (_i < 12) {
+		ck_assert_int_eq(create(&host, 1000, &cable), -EDQUOT);
+		ck_assert_uint_eq(failed.failure, HELPER_FAILURE_USER_SESSIONS);
+		ck_assert_uint_eq(failed.detail, (uint32_t)_i);
+		ck_assert_uint_eq(cable.claim, 0);
+		ck_assert(!has_table("table ip boundary_00001\n"));
+	} else {
+		ck_assert_int_eq(create(&host, 1000, &cable), 0);
+		check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 12);
+	}
+	ck_assert_ptr_null(meanwhile);
 }
 END_TEST
 
 /* Requirement: a claim for tables as they were before another transaction is none. */
 START_TEST(claim_of_another_generation)
 {
-	uint32_t generation = nft_generation(&host);
+	uint32_t generation = generation_of(&host);
 	struct cable first = { .user = 1000 }, second = { .user = 1000, .names.index = 1 };
 
 	ck_assert_uint_ne(generation, 0);
 	ck_assert_int_eq(claim_make(&others, &first, generation), 0);
-	ck_assert_uint_ne(nft_generation(&host), generation);
+	ck_assert_uint_ne(generation_of(&host), generation);
 	ck_assert_int_eq(claim_make(&host, &second, generation), -ERESTART);
 	ck_assert_uint_eq(second.claim, 0);
-	ck_assert_int_eq(claim_make(&host, &second, nft_generation(&host)), 0);
+	ck_assert_int_eq(claim_make(&host, &second, generation_of(&host)), 0);
 }
 END_TEST
 
-static unsigned int disturbances;
+static unsigned int disturbances, disturbances_max;
 
 static void disturb(void)
 {
-	struct cable cable = { .user = 1001, .names.index = 500 };
+	struct cable cable = { .user = 1001, .names.index = 500 + disturbances };
 
 	ck_assert_int_eq(claim_make(&others, &cable, 0), 0);
-	ck_assert_int_eq(tables_remove(&others, &cable), 0);
-	disturbances++;
-	meanwhile = disturb;
+	if (++disturbances < disturbances_max)
+		meanwhile = disturb;
 }
 
-/* Requirement: whatever the others do meanwhile, a session is made in the end. */
+/*
+ * Requirement: however often another is faster, a session is made in the end; if one is each time, that is answered,
+ * and nothing is left.
+ */
 START_TEST(always_late)
 {
 	struct cable cable;
 
+	config.in_total = 10000;
 	moment = "bnd00000";
 	after = true;
 	meanwhile = disturb;
-	ck_assert_int_eq(create(&host, 1000, &cable), 0);
+	disturbances_max = _i ? 10000 : 200;
+	ck_assert_int_eq(create(&host, 1000, &cable), _i ? -EAGAIN : 0);
+	ck_assert_uint_eq(disturbances, _i ? 1000 : 200);
 	ck_assert_uint_eq(cable.names.index, 0);
-	ck_assert_uint_ge(disturbances, 64);
-	ck_assert_uint_le(disturbances, 70);
+	if (_i)
+		ck_assert_uint_eq(failed.failure, HELPER_FAILURE_GUARD);
+	ck_assert_int_eq(cable.claim != 0, !_i);
+	ck_assert_int_eq(has_table("table ip boundary_00000\n"), !_i);
 }
 END_TEST
 
@@ -416,7 +426,7 @@ static void leave_orphan(void)
 
 /*
  * Requirement: the cable of a helper that was killed when the index had just been found free goes before its guard
- * does, whether there is a session then or not.
+ * does; not for one that is refused, to whom it says nothing.
  */
 START_TEST(orphan_of_this_moment)
 {
@@ -425,91 +435,14 @@ START_TEST(orphan_of_this_moment)
 	moment = "bnd00000";
 	after = true;
 	meanwhile = leave_orphan;
-	config.per_user = _i;
-	if (_i)
-		ck_assert_int_eq(create(&host, 1000, &cable), 0);
-	else
-		check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 0);
-	ck_assert_ptr_null(meanwhile);
-	ck_assert(!is_orphan(0));
-	ck_assert_int_eq(exists(0), _i);
-}
-END_TEST
-
-/* The pool ----------------------------------------------------------------------------------------------------------
- */
-
-START_TEST(another_pool)
-{
-	struct ifreq request = { .ifr_name = "bnd00001" };
-	struct cable cable;
-
-	config.pool = 0x0a630000;
-	config.indexes = 32768;
-	for (uint32_t i = 0; i < 2; i++) {
-		ck_assert_int_eq(create(&host, 1000, &cable), 0);
-		ck_assert_uint_eq(cable.names.host_address, 0x0a630000 + 2 * i);
-		ck_assert_uint_eq(cable.names.jail_address, 0x0a630001 + 2 * i);
-	}
-	ck_assert_int_eq(ioctl(host.route, SIOCGIFHWADDR, &request), 0);
-	ck_assert_mem_eq(request.ifr_hwaddr.sa_data, "\x02\x00\x0a\x63\x00\x02", 6);
-	run("ip -4 address show dev bnd00001 | grep -q 'inet 10.99.0.2/31 scope link'");
-	run("ip neighbour show dev bnd00001 nud permanent | grep -q '^10.99.0.3 lladdr 02:00:0a:63:00:03'");
-}
-END_TEST
-
-static const struct {
-	const char *what; /* `ip` is told */
-	bool collides;
-} uses[] = {
-	{ "address add 10.99.0.0/32 dev lan", true },
-	{ "address add 10.99.0.1/32 dev lan", true },
-	{ "address add 10.99.1.1/16 dev lan", true },
-	{ "address add 10.99.0.0/31 dev lan", true },
-	{ "route add 10.99.0.0/24 dev lan", true },
-	{ "route add 10.99.0.1/32 dev lan", true },
-	{ "route add 10.0.0.0/8 dev lan", true },
-	{ "route add 10.0.0.0/8 dev lan table local", true },
-	{ "address add 10.99.0.2/31 dev lan", false },
-	{ "address add 192.0.2.1/24 dev lan", false },
-	{ "route add 11.0.0.0/8 dev lan", false },
-	/* Default routes, and the halves of one. */
-	{ "route add default dev lan", false },
-	{ "route add 0.0.0.0/1 dev lan", false },
-	{ "route add 10.0.0.0/7 dev lan", false },
-	/* What keeps such addresses from the provider's router. */
-	{ "route add blackhole 10.0.0.0/8", false },
-	{ "route add unreachable 10.0.0.0/8", false },
-	{ "route add prohibit 10.99.0.0/16", false },
-};
-
-/* Requirement: nobody's addresses are taken; the answer says which. */
-START_TEST(pool_in_use)
-{
-	struct cable cable;
-
-	config.pool = 0x0a630000;
-	run("ip link add lan type veth peer name wan && ip link set lan up && ip link set wan up");
-	run("ip %s", uses[_i].what);
-	if (uses[_i].collides) {
-		check_refused(&host, 1000, HELPER_FAILURE_POOL, 0x0a630000);
-		ck_assert(!has_table(NULL));
-		ck_assert(!exists(0));
-	} else {
-		ck_assert_int_eq(create(&host, 1000, &cable), 0);
-	}
-}
-END_TEST
-
-/* The address that is told is the session's. */
-START_TEST(pool_in_use_further_on)
-{
-	struct cable cable;
-
-	run("ip link add lan type veth peer name wan && ip link set lan up && ip link set wan up");
-	run("ip address add 198.18.0.3/32 dev lan");
 	ck_assert_int_eq(create(&host, 1000, &cable), 0);
-	check_refused(&host, 1000, HELPER_FAILURE_POOL, 0xc6120002);
+	ck_assert_ptr_null(meanwhile);
+	ck_assert(exists(0) && !is_orphan(0));
+	undo(&host, &cable);
+	leave_orphan();
+	config.per_user = 0;
+	check_refused(&host, 1000, HELPER_FAILURE_USER_SESSIONS, 0);
+	ck_assert(is_orphan(0));
 }
 END_TEST
 
@@ -549,10 +482,12 @@ int main(void)
 	tcase_add_test(all, quota_of_a_user);
 	tcase_add_test(all, quota_of_all);
 	tcase_add_test(all, user_ids);
-	tcase_add_test(all, order);
-	tcase_add_test(all, order_in_a_race);
+	tcase_add_test(all, counting);
+	tcase_add_loop_test(all, refused_without_a_claim, 0, 2);
+	tcase_add_loop_test(all, nothing_held_meanwhile, 0, 2);
+	tcase_add_loop_test(all, counted_in_a_race, 2, 13);
 	tcase_add_test(all, claim_of_another_generation);
-	tcase_add_test(all, always_late);
+	tcase_add_loop_test(all, always_late, 0, 2);
 	tcase_add_test(all, end_of_a_helper);
 	tcase_add_test(all, lowest_free_index);
 	tcase_add_test(all, all_taken);
@@ -561,10 +496,7 @@ int main(void)
 	tcase_add_loop_test(all, orphans, 0, 2);
 	tcase_add_test(all, orphans_are_bounded);
 	tcase_add_loop_test(all, orphan_that_is_none, 0, 2);
-	tcase_add_loop_test(all, orphan_of_this_moment, 0, 2);
-	tcase_add_test(all, another_pool);
-	tcase_add_loop_test(all, pool_in_use, 0, (int)array_size(uses));
-	tcase_add_test(all, pool_in_use_further_on);
+	tcase_add_test(all, orphan_of_this_moment);
 	tcase_add_loop_test(all, listed_by_nft, 0, 9);
 	tcase_set_timeout(all, 180);
 	suite_add_tcase(suite, all);
