@@ -1,8 +1,9 @@
 /*
  * A session's network: its claim, a table of nf_tables that belongs to the helper's socket and goes with it (owner
  * flag, Linux 5.13); the cable, a veth pair (veth(4)) with one end here and the other, eth0, made directly inside the
- * jail; the guard at its ingress, before everything else of the host, which says what comes in at all and stays as long
- * as the cable; the redirect, which hands that to the proxy. Functions return 0 or, if nothing else is said, -errno.
+ * jail; the guard at its ingress, before everything else of the host, which stays as long as the cable and lets in what
+ * the gate before it has marked; the redirect, which hands that to the proxy. Gate and redirect go with the claim.
+ * Functions return 0 or, if nothing else is said, -errno.
  */
 #pragma once
 
@@ -52,8 +53,8 @@ int claims_count(struct netlink *n, uid_t user, struct claims *ret);
 /* Installs the guard in the netdev table boundary_guard_NNNNN, in place of what a killed session left. */
 int guard_install(struct netlink *n, const struct cable *cable);
 
-/* Redirects TCP, and UDP to port 53, to these ports of the host address, in the claim, which nobody else can change. */
+/* Opens the gate, and redirects TCP, and UDP to port 53, to these ports of the host address; nobody can change it. */
 int redirect_install(struct netlink *n, const struct cable *cable, const struct helper_redirect *ports);
 
-/* Removes redirect and guard, if there are any, and the claim, at once; for a cable that is down or gone. */
+/* Removes what is tracked of connections, and all tables, the claim's as well, at once; for a cable that is down. */
 int tables_remove(struct netlink *n, const struct cable *cable);

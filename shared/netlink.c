@@ -1,14 +1,18 @@
 /* Requests to the kernel and its answers: see netlink.h. */
 #include "shared/netlink.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netlink/netlink.h>
 #include <sys/socket.h>
 
 #include "shared/cleanup.h"
 
 #define REQUEST_SIZE 32768
-#define ATTRIBUTE_SIZE_MAX 128 /* of all that is ever put */
+#define ATTRIBUTE_SIZE_MAX 128     /* of all that is ever put */
+#define FILTER_BY_SOURCE_ADDRESS 1 /* CTA_FILTER_F_CTA_IP_SRC in net/netfilter/nf_conntrack_netlink.c */
 
 int netlink_allocate(struct netlink *n)
 {
@@ -120,4 +124,20 @@ int netlink_send(struct netlink *n, int socket, netlink_answer *answer, void *co
 		r = -EPROTO;
 	n->expected = 0;
 	return r;
+}
+
+int netlink_forget_connections(struct netlink *n, uint32_t address)
+{
+	const struct nfgenmsg header = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 };
+
+	netlink_message(n, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, &header, sizeof(header));
+	netlink_nest(n, CTA_TUPLE_ORIG);
+	netlink_nest(n, CTA_TUPLE_IP);
+	netlink_put_u32(n, CTA_IP_V4_SRC, htonl(address));
+	netlink_nest_end(n, 2);
+	/* A kernel that does not know this looks for one connection, and its ports are missing. */
+	netlink_nest(n, CTA_FILTER);
+	netlink_put_u32(n, CTA_FILTER_ORIG_FLAGS, FILTER_BY_SOURCE_ADDRESS);
+	netlink_nest_end(n, 1);
+	return netlink_send(n, n->netfilter, NULL, NULL);
 }

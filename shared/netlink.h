@@ -47,6 +47,12 @@ typedef void netlink_answer(struct nlmsghdr *message, void *context);
  */
 int netlink_send(struct netlink *n, int socket, netlink_answer *answer, void *context);
 
+/*
+ * Forgets the connections tracked (linux/netfilter/nfnetlink_conntrack.h) that this IPv4 address, in host byte order,
+ * began. Returns as netlink_send(); before Linux 6.8 -EINVAL.
+ */
+int netlink_forget_connections(struct netlink *n, uint32_t address);
+
 /* A base chain of a table of nf_tables. */
 struct nft_chain {
 	uint8_t family; /* NFPROTO_… */
@@ -65,14 +71,16 @@ struct nft_expression {
 		uint16_t attribute, length; /* of a value in a register, its octets as they are in memory; or: */
 #define NFT_NUMBER 0x104                    /* a parameter, of 32 bits */
 #define NFT_NUMBER64 0x108                  /* or 64 */
+#define NFT_TEXT 0x110                      /* or a name */
 #define NFT_VERDICT 0x100
 		union {
 			uint32_t number;
 			uint8_t octets[4];
+			const char *text;
 		};
 	} attributes[7];
 };
-#define NFT_EXPRESSIONS_MAX 16 /* of a rule; fewer end with one without a name */
+#define NFT_EXPRESSIONS_MAX 24 /* of a rule; fewer end with one without a name */
 
 /*
  * The number of the last transaction in this network namespace, not 0. One that begins with a number does nothing and
@@ -84,8 +92,10 @@ int nft_generation(struct netlink *n, uint32_t *ret);
 /*
  * Parts of a transaction: its begin, with such a number, or 0; a message about a table, to which attributes may be
  * added; deletes a table by its name, if there is one; deletes exactly the table with this handle; adds a table, if
- * there is none, with a chain and its rules, in order; commits: all of it happens, or nothing, with the handle of the
- * last table if `ret_handle` is not NULL. Returns as netlink_send().
+ * there is none, with a chain and its rules, in order; adds timeouts of connections, by a name, to a chain's table,
+ * with the value of attribute k (CTA_TIMEOUT_TCP_…, CTA_TIMEOUT_UDP_…) in seconds[k], 0 for the kernel's own; commits:
+ * all of it happens, or nothing, with the handle of the last table if `ret_handle` is not NULL. Returns as
+ * netlink_send().
  */
 void nft_begin(struct netlink *n, uint32_t generation);
 void nft_table(struct netlink *n, uint16_t type, uint16_t flags, uint8_t family, const char *table);
@@ -93,4 +103,6 @@ void nft_delete_name(struct netlink *n, uint8_t family, const char *table);
 void nft_delete_handle(struct netlink *n, uint8_t family, uint64_t handle);
 void nft_chain(struct netlink *n, const struct nft_chain *chain,
 	       const struct nft_expression rules[][NFT_EXPRESSIONS_MAX], size_t n_rules);
+void nft_timeouts(struct netlink *n, const struct nft_chain *chain, const char *name, uint8_t protocol,
+		  const uint32_t *seconds, size_t count);
 int nft_commit(struct netlink *n, uint64_t *ret_handle);

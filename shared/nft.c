@@ -75,6 +75,8 @@ static void put_expression(struct netlink *n, const struct nft_expression *e)
 			netlink_put_u32(n, attribute, htonl(number));
 		if (length == NFT_NUMBER64)
 			(void)nla_put_u64(n->request, attribute, htobe64(number));
+		if (length == NFT_TEXT)
+			netlink_put_string(n, attribute, e->attributes[i].text);
 		if (length > NFT_VERDICT)
 			continue;
 		netlink_nest(n, attribute);
@@ -115,6 +117,22 @@ void nft_chain(struct netlink *n, const struct nft_chain *chain,
 			put_expression(n, &rules[i][k]);
 		netlink_nest_end(n, 1);
 	}
+}
+
+void nft_timeouts(struct netlink *n, const struct nft_chain *chain, const char *name, uint8_t protocol,
+		  const uint32_t *seconds, size_t count)
+{
+	nft_table(n, NFT_MSG_NEWOBJ, NLM_F_CREATE, chain->family, chain->table);
+	netlink_put_string(n, NFTA_OBJ_NAME, name);
+	netlink_put_u32(n, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_CT_TIMEOUT));
+	netlink_nest(n, NFTA_OBJ_DATA);
+	(void)nla_put_u16(n->request, NFTA_CT_TIMEOUT_L3PROTO, htons(AF_INET));
+	(void)nla_put_u8(n->request, NFTA_CT_TIMEOUT_L4PROTO, protocol);
+	netlink_nest(n, NFTA_CT_TIMEOUT_DATA);
+	for (size_t k = 0; k < count; k++)
+		if (seconds[k] != 0)
+			netlink_put_u32(n, (int)k, htonl(seconds[k]));
+	netlink_nest_end(n, 2);
 }
 
 static void read_handle(struct nlmsghdr *answer, void *context)

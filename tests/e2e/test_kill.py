@@ -122,7 +122,7 @@ def helper_dead_launcher_frozen(w):
 
 @test(leaves=MAY_STAY)
 def forwarding_turned_on_without_redirect(w):
-    """As a container engine does it: ip_forward turns forwarding on for every interface, the cable's too. The guard's TTL of 1 is what is left."""
+    """As a container engine does it: ip_forward turns forwarding on for every interface, the cable's too. The guard is what is left."""
     with Capture(w) as capture:
         session, pids = under_traffic(w)
         name = session.interface()

@@ -1,5 +1,6 @@
 /* How messages to the kernel are built and its answers read: shared/netlink.c. */
 #include <errno.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -161,6 +162,33 @@ START_TEST(no_room)
 }
 END_TEST
 
+/* Requirement: one address, and the filter that says that it is all there is: without, all connections would go. */
+START_TEST(forgetting)
+{
+	static const unsigned char attributes[] = { 0xc6, 0x12, 0x00, 0x01 };
+	const struct nlmsghdr *message = (const void *)request;
+	const unsigned char *at = request + NLMSG_SPACE(sizeof(struct nfgenmsg));
+
+	answer(_i ? -EINVAL : 0);
+	ck_assert_int_eq(netlink_forget_connections(&n, 0xc6120001), _i ? -EINVAL : 0);
+	hear_request();
+	ck_assert_uint_eq(message->nlmsg_type, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE);
+	ck_assert_uint_eq(message->nlmsg_flags, NLM_F_REQUEST | NLM_F_ACK);
+	ck_assert_int_eq(message->nlmsg_len, request_length);
+	ck_assert_uint_eq(((const struct nfgenmsg *)NLMSG_DATA(message))->nfgen_family, AF_INET);
+	/* CTA_TUPLE_ORIG, CTA_TUPLE_IP, CTA_IP_V4_SRC; CTA_FILTER, CTA_FILTER_ORIG_FLAGS: four octets of header each.
+	 */
+	ck_assert_int_eq(request_length, at - request + 16 + 12);
+	ck_assert_uint_eq(((const struct nlattr *)at)->nla_type, CTA_TUPLE_ORIG | NLA_F_NESTED);
+	ck_assert_uint_eq(((const struct nlattr *)(at + 4))->nla_type, CTA_TUPLE_IP | NLA_F_NESTED);
+	ck_assert_uint_eq(((const struct nlattr *)(at + 8))->nla_type, CTA_IP_V4_SRC);
+	ck_assert_mem_eq(at + 12, attributes, sizeof(attributes));
+	ck_assert_uint_eq(((const struct nlattr *)(at + 16))->nla_type, CTA_FILTER | NLA_F_NESTED);
+	ck_assert_uint_eq(((const struct nlattr *)(at + 20))->nla_type, CTA_FILTER_ORIG_FLAGS);
+	ck_assert_uint_eq(*(const uint32_t *)(at + 24), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("helper_netlink");
@@ -177,6 +205,7 @@ int main(void)
 	tcase_add_loop_test(all, socket_error, 0, 2);
 	tcase_add_loop_test(all, interrupted_dump, 0, 2);
 	tcase_add_loop_test(all, no_room, 0, 2);
+	tcase_add_loop_test(all, forgetting, 0, 2);
 	tcase_set_timeout(all, 60);
 	suite_add_tcase(suite, all);
 	srunner_run_all(runner, CK_NORMAL);

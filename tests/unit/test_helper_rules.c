@@ -1,5 +1,6 @@
 /*
- * What the helper says of claim, guard and redirect, and what it makes of the answers: helper/guard.c, shared/nft.c.
+ * What the helper says of claim, guard, gate and redirect, and what it makes of the answers: helper/guard.c,
+ * shared/nft.c.
  * The expressions are those that nft(8) makes of the same rules written for it: test_helper_kernel.c compares them.
  */
 #include <arpa/inet.h>
@@ -99,10 +100,15 @@ static void describe_request(void)
 }
 
 /* clang-format off */
-#define PASSABLE \
-	" meta 1=00000001 2=00000001\n cmp 1=00000001 2=00000000 3=[ 1=0800]\n" \
-	" payload 1=00000001 2=00000001 3=0000000c 4=00000004\n cmp 1=00000001 2=00000000 3=[ 1=c612000f]\n" \
-	" fib 1=00000001 2=00000003 3=00000002\n cmp 1=00000001 2=00000000 3=[ 1=UNICAST]\n"
+#define IPV4 " meta 1=00000001 2=00000001\n cmp 1=00000001 2=00000000 3=[ 1=0800]\n"
+#define WHOLE \
+	" payload 1=00000001 2=00000001 3=00000006 4=00000002\n" \
+	" bitwise 1=00000001 2=00000001 3=00000002 4=[ 1=3fff] 5=[ 1=0000]\n" \
+	" cmp 1=00000001 2=00000000 3=[ 1=0000]\n"
+#define FROM_JAIL " payload 1=00000001 2=00000001 3=0000000c 4=00000004\n cmp 1=00000001 2=00000000 3=[ 1=c612000f]\n"
+#define TO_OTHERS " fib 1=00000001 2=00000003 3=00000002\n cmp 1=00000001 2=00000000 3=[ 1=UNICAST]\n"
+#define BY_ANYBODY " payload 1=00000001 2=00000002 3=00000000 4=00000002\n cmp 1=00000001 2=00000005 3=[ 1=0400]\n"
+#define PASSABLE IPV4 WHOLE FROM_JAIL TO_OTHERS BY_ANYBODY
 #define PROTOCOL(number) " meta 1=00000001 2=00000010\n cmp 1=00000001 2=00000000 3=[ 1=" number "]\n"
 #define SYN \
 	" payload 1=00000001 2=00000002 3=0000000d 4=00000001\n" \
@@ -113,41 +119,84 @@ static void describe_request(void)
 	" payload 1=00000001 2=00000001 3=00000008 4=00000002\n" \
 	" bitwise 1=00000001 2=00000001 3=00000002 4=[ 1=00ff] 5=[ 1=0100]\n" \
 	" payload 5=00000001 2=00000001 3=00000008 4=00000002 6=00000001 7=0000000a\n"
-#define NOT_FROM_CABLE " meta 1=00000001 2=00000004\n cmp 1=00000001 2=00000001 3=[ 1=IFINDEX]\n"
+#define SET_MARK(word) " immediate 1=00000001 2=[ 1=" word "]\n meta 3=00000001 2=00000003\n"
+#define MARKED " meta 1=00000001 2=00000003\n cmp 1=00000001 2=00000000 3=[ 1=MARK]\n"
+#define FROM_CABLE(op) " meta 1=00000001 2=00000004\n cmp 1=00000001 2=0000000" op " 3=[ 1=IFINDEX]\n"
+#define BEYOND_RATE(number, burst) " limit 1=00000000" number " 2=0000000000000001 3=" burst " 4=00000000 5=00000001\n"
 #define BEYOND(number) " connlimit 1=" number " 2=00000001\n"
+#define TIMEOUTS " objref 1=00000007 2=627269656600\n" /* "brief" */
 #define REDIRECT_TO(port) " immediate 1=00000001 2=[ 1=" port "]\n redir 1=00000001 3=00000002\n"
 #define VERDICT(number) " immediate 1=00000000 2=[ 2=[ 1=0000000" number "]]\n"
 
-#define GUARD_RULES \
-	"rule\n" PROTOCOL("06") SYN \
-	" limit 1=0000000000000200 2=0000000000000001 3=00002000 4=00000000 5=00000001\n" VERDICT("0") \
-	"rule\n" PASSABLE PROTOCOL("06") SET_TTL VERDICT("1") \
-	"rule\n" PASSABLE PROTOCOL("11") TO_DNS SET_TTL VERDICT("1")
+#define GUARD_RULES "rule\n" MARKED SET_MARK("00000000") VERDICT("1")
 
+#define GATE_RULES \
+	"rule\n" PROTOCOL("06") SYN BEYOND_RATE("00000200", "00001000") VERDICT("0") \
+	"rule\n" PASSABLE PROTOCOL("06") SET_TTL SET_MARK("MARK") VERDICT("1") \
+	"rule\n" PASSABLE PROTOCOL("11") TO_DNS SET_TTL SET_MARK("MARK") VERDICT("1")
+
+#define EGRESS_RULES \
+	"rule\n" IPV4 " fib 1=00000001 2=00000003 3=00000001\n cmp 1=00000001 2=00000000 3=[ 1=LOCAL]\n" VERDICT("0")
+
+#define TIMED_RULE "rule\n" FROM_CABLE("0") PROTOCOL("06") TIMEOUTS
 #define REDIRECT_RULES \
-	"rule\n" NOT_FROM_CABLE VERDICT("1") \
+	"rule\n" FROM_CABLE("1") VERDICT("1") \
+	"rule\n" BEYOND_RATE("00000400", "00002000") VERDICT("0") \
 	"rule\n" PROTOCOL("06") BEYOND("00000400") VERDICT("0") \
 	"rule\n" PROTOCOL("06") REDIRECT_TO("0fa0") \
 	"rule\n" TO_DNS BEYOND("00000800") VERDICT("0") \
 	"rule\n" TO_DNS REDIRECT_TO("0fa1")
 /* clang-format on */
 
-/* The text, with `word` replaced by the number as this machine has it in memory. */
-static void expect_with_number(const char *expected, const char *word, uint32_t number)
+/* Words of the texts above that are numbers as this machine has them in memory. */
+static const struct {
+	const char *word;
+	uint32_t number;
+} words[] = { { "UNICAST", RTN_UNICAST }, { "LOCAL", RTN_LOCAL }, { "IFINDEX", 42 }, { "MARK", 0x626e64 } };
+
+static size_t fill_word(const char *at, char *ret)
+{
+	for (size_t i = 0; i < array_size(words); i++) {
+		unsigned char octets[4];
+
+		if (strncmp(at, words[i].word, strlen(words[i].word)) != 0)
+			continue;
+		memcpy(octets, &words[i].number, sizeof(octets));
+		sprintf(ret, "%02x%02x%02x%02x", octets[0], octets[1], octets[2], octets[3]);
+		return strlen(words[i].word);
+	}
+	return 0;
+}
+
+static void expect(const char *expected)
 {
 	static char filled[sizeof(text)];
-	unsigned char octets[4];
-	char hex[9];
+	char *end = filled;
 
-	memcpy(octets, &number, sizeof(octets));
-	snprintf(hex, sizeof(hex), "%02x%02x%02x%02x", octets[0], octets[1], octets[2], octets[3]);
-	filled[0] = '\0';
-	for (const char *at = expected, *next; at; at = next ? next + strlen(word) : NULL) {
-		next = strstr(at, word);
-		snprintf(filled + strlen(filled), sizeof(filled) - strlen(filled), "%.*s%s",
-			 next ? (int)(next - at) : (int)strlen(at), at, next ? hex : "");
+	while (*expected && end < filled + sizeof(filled) - 9) {
+		size_t length = fill_word(expected, end);
+
+		if (length == 0)
+			*end = *expected;
+		end += length ? 8 : 1;
+		expected += length ? length : 1;
 	}
+	*end = '\0';
 	ck_assert_str_eq(text, filled);
+}
+
+/* What the kernel answers to each of two requests: so many acknowledgements, an error if it is not 0, others. */
+static struct {
+	int before, error, after;
+} replies[2];
+
+static void reply(void)
+{
+	ck_assert_uint_le(n_sent, array_size(replies));
+	answers(replies[n_sent - 1].before);
+	if (replies[n_sent - 1].error != 0)
+		answer(replies[n_sent - 1].error);
+	answers(replies[n_sent - 1].after);
 }
 
 /* The parts of `text` before the first rule of a chain, and its rules, up to what follows them. */
@@ -165,7 +214,16 @@ static void split(const char *chain, const char *next, char *ret_before, size_t 
 	text[after - first] = '\0';
 }
 
-/* nft: table netdev …; chain: type filter hook ingress device "bnd00007" priority 0; policy drop; and the rules. */
+/* The connections that 198.18.0.15 began: CTA_TUPLE_ORIG of the source address alone, CTA_FILTER of that. */
+static void expect_forgetting(void)
+{
+	hear_request();
+	describe_request();
+	ck_assert_str_eq(text, htonl(1) == 1 ? "0x102 0x5 family 2 1=[ 1=[ 1=c612000f]] 25=[ 1=00000001]\n"
+					     : "0x102 0x5 family 2 1=[ 1=[ 1=c612000f]] 25=[ 1=01000000]\n");
+}
+
+/* nft: table netdev …; chain: type filter hook ingress device "bnd00007" priority 0; policy drop; and the rule. */
 START_TEST(guard)
 {
 	/* Begin, add, delete, add with echo, chain: "boundary_guard_00007", "ingress", "filter". */
@@ -178,62 +236,142 @@ START_TEST(guard)
 		"7=66696c74657200 5=00000000 4=[ 1=00000000 2=00000000 3=626e64303030303700]\n";
 	char before[1024];
 
-	answers(7);
+	/* Whether connections can be forgotten does not matter. */
+	replies[0].error = _i ? -EINVAL : 0;
+	replies[0].before = !_i;
+	replies[1].before = 5;
+	on_send = reply;
 	ck_assert_int_eq(guard_install(&n, &cable), 0);
+	expect_forgetting();
 	hear_request();
 	describe_request();
 	ck_assert_ptr_nonnull(strstr(text, "]]\n0x11 0x1 family 0\n"));
 	split("696e677265737300", "0x11", before, sizeof(before));
 	ck_assert_str_eq(before, start);
-	expect_with_number(GUARD_RULES, "UNICAST", RTN_UNICAST);
+	expect(GUARD_RULES);
 }
 END_TEST
 
-/* nft: flags owner; chain: type nat hook prerouting priority -110; and its rules. */
+static const struct helper_redirect ports = { 4000, 4001 };
+
+/* Hears a request of redirect_install(): the next, which is the first or the second. */
+static void hear_redirect(void)
+{
+	hear_request();
+	describe_request();
+}
+
+/* Of the same request, over and over. */
+static void part(const char *chain, const char *next, char *ret_before, size_t size)
+{
+	describe_request();
+	split(chain, next, ret_before, size);
+}
+
+static void install_redirect(void)
+{
+	replies[0].before = 18;
+	on_send = reply;
+	ck_assert_int_eq(redirect_install(&n, &cable, &ports), 0);
+	ck_assert_uint_eq(n_sent, 1);
+	hear_redirect();
+}
+
+/* nft: flags owner; ct timeout tcp …; chain: type nat hook prerouting priority -110; and its rules. */
 START_TEST(redirect)
 {
-	/* "boundary_00007", owned; "prerouting", "nat". */
+	/*
+	 * "boundary_00007"; "brief", for IPv4 and TCP: established (3) 3600 s, time_wait (7) and close (8) 2 s. Owned;
+	 * "prerouting", "nat".
+	 */
 	static const char start[] = "0x10 0x1 family 0\n"
+				    "0xa12 0x405 family 2 1=626f756e646172795f303030303700 2=627269656600 3=00000007 "
+				    "4=[ 1=0002 2=06 3=[ 3=00000e10 7=00000002 8=00000002]]\n"
 				    "0xa00 0x40d family 2 1=626f756e646172795f303030303700 2=00000002\n"
 				    "0xa03 0x405 family 2 1=626f756e646172795f303030303700 3=707265726f7574696e6700 "
 				    "7=6e617400 5=00000001 4=[ 1=00000000 2=ffffff92]\n";
-	const struct helper_redirect ports = { 4000, 4001 };
 	char before[1024];
 
-	answers(12);
-	ck_assert_int_eq(redirect_install(&n, &cable, &ports), 0);
-	hear_request();
-	describe_request();
-	split("707265726f7574696e6700", "0xa00", before, sizeof(before));
+	install_redirect();
+	part("707265726f7574696e6700", "0xa00", before, sizeof(before));
 	ck_assert_str_eq(before, start);
-	expect_with_number(REDIRECT_RULES, "IFINDEX", 42);
+	expect(TIMED_RULE REDIRECT_RULES);
 }
 END_TEST
 
-/* Requirement: the guard is there twice, the same. */
-START_TEST(second_guard)
+/* nft: flags owner; chain: type filter hook ingress device "bnd00007" priority -10; policy drop; before the guard. */
+START_TEST(gate)
 {
-	const struct helper_redirect ports = { 4000, 4001 };
 	char before[8192];
 
-	answers(12);
-	ck_assert_int_eq(redirect_install(&n, &cable, &ports), 0);
-	hear_request();
-	describe_request();
-	split("0xa03 0x405 family 5", "0x11 0x1 family 0\n", before, sizeof(before));
+	install_redirect();
+	part("3=696e677265737300", "0xa00", before, sizeof(before));
 	ck_assert_ptr_nonnull(strstr(before, "0xa00 0x40d family 5 1=626f756e646172795f303030303700 2=00000002\n"
 					     "0xa03 0x405 family 5 1=626f756e646172795f303030303700 "
 					     "3=696e677265737300 7=66696c74657200 5=00000000 "
-					     "4=[ 1=00000000 2=00000000 3=626e64303030303700]\n"));
-	expect_with_number(GUARD_RULES, "UNICAST", RTN_UNICAST);
+					     "4=[ 1=00000000 2=fffffff6 3=626e64303030303700]\n"));
+	expect(GATE_RULES);
+}
+END_TEST
+
+/* nft: chain: type filter hook egress device "bnd00007" priority 0; policy accept; in the same table. */
+START_TEST(egress)
+{
+	char before[8192];
+
+	install_redirect();
+	part("3=65677265737300", "0x11 0x1 family 0\n", before, sizeof(before));
+	ck_assert_ptr_nonnull(strstr(before, "0xa00 0x40d family 5 1=626f756e646172795f303030303700 2=00000002\n"
+					     "0xa03 0x405 family 5 1=626f756e646172795f303030303700 "
+					     "3=65677265737300 7=66696c74657200 5=00000001 "
+					     "4=[ 1=00000001 2=00000000 3=626e64303030303700]\n"));
+	expect(EGRESS_RULES);
+}
+END_TEST
+
+/* Requirement: a kernel that lacks timeouts, or the egress hook, gets the rest; the gate is never less. */
+START_TEST(redirect_of_an_old_kernel)
+{
+	char before[8192];
+
+	replies[0].error = _i ? -ENOENT : -EOPNOTSUPP;
+	replies[0].after = 17;
+	replies[1].before = 13;
+	on_send = reply;
+	ck_assert_int_eq(redirect_install(&n, &cable, &ports), 0);
+	ck_assert_uint_eq(n_sent, 2);
+	hear_request();
+	hear_redirect();
+	ck_assert_ptr_null(strstr(text, "0xa12"));
+	ck_assert_ptr_null(strstr(text, "objref"));
+	ck_assert_ptr_null(strstr(text, "65677265737300"));
+	part("707265726f7574696e6700", "0xa00", before, sizeof(before));
+	expect(REDIRECT_RULES);
+	part("3=696e677265737300", "0x11 0x1 family 0\n", before, sizeof(before));
+	expect(GATE_RULES);
+}
+END_TEST
+
+/* Requirement: any other refusal is one, and a second as well. */
+START_TEST(refused_redirect)
+{
+	replies[0].error = _i ? -ENOENT : -ENOMEM;
+	replies[0].after = 17;
+	replies[1].error = -ENOENT;
+	replies[1].after = 12;
+	on_send = reply;
+	ck_assert_int_eq(redirect_install(&n, &cable, &ports), replies[0].error);
+	ck_assert_uint_eq(n_sent, _i ? 2 : 1);
 }
 END_TEST
 
 START_TEST(refused_guard)
 {
-	answers(2);
-	answer(-EOPNOTSUPP);
-	answers(4);
+	replies[0].before = 1;
+	replies[1].before = 2;
+	replies[1].error = -EOPNOTSUPP;
+	replies[1].after = 2;
+	on_send = reply;
 	ck_assert_int_eq(guard_install(&n, &cable), -EOPNOTSUPP);
 }
 END_TEST
@@ -242,9 +380,13 @@ END_TEST
  */
 START_TEST(deletion)
 {
-	answers(4);
-	answer(_i ? -ENOENT : 0);
-	ck_assert_int_eq(tables_remove(&n, &cable), _i ? -ENOENT : 0);
+	replies[0].error = _i & 1 ? -EINVAL : 0;
+	replies[0].before = !(_i & 1);
+	replies[1].before = _i & 2 ? 4 : 5;
+	replies[1].error = _i & 2 ? -ENOENT : 0;
+	on_send = reply;
+	ck_assert_int_eq(tables_remove(&n, &cable), replies[1].error);
+	expect_forgetting();
 	hear_request();
 	describe_request();
 	ck_assert_str_eq(text, "0x10 0x1 family 0\n"
@@ -396,11 +538,14 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(all, setup, NULL);
-	tcase_add_test(all, guard);
+	tcase_add_loop_test(all, guard, 0, 2);
 	tcase_add_test(all, redirect);
-	tcase_add_test(all, second_guard);
+	tcase_add_test(all, gate);
+	tcase_add_test(all, egress);
+	tcase_add_loop_test(all, redirect_of_an_old_kernel, 0, 2);
+	tcase_add_loop_test(all, refused_redirect, 0, 2);
 	tcase_add_test(all, refused_guard);
-	tcase_add_loop_test(all, deletion, 0, 2);
+	tcase_add_loop_test(all, deletion, 0, 4);
 	tcase_add_loop_test(all, claim, 0, 2);
 	tcase_add_test(all, counting);
 	tcase_add_test(all, counting_fails);
