@@ -55,7 +55,7 @@ static const struct { int number; unsigned int stages; } allowed[] = {
 	/* config_permits(), for the real ids */
 	{ SYS_getuid, UP }, { SYS_getgid, UP }, { SYS_getgroups, UP },
 	/* netlink_open() */
-	{ SYS_socket, UP },
+	{ SYS_socket, UP }, { SYS_socketpair, UP },
 	/* netns_check(), find_interface() */
 	{ SYS_fstatfs, UP }, { SYS_fstat, UP }, { SYS_newfstatat, UP }, { SYS_ioctl, UP },
 	/* cable_create(): alias, disable_ipv6 */

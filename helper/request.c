@@ -148,6 +148,6 @@ int request_serve(int socket)
 	session.failed.code = -r;
 	if (r < 0 && r != -ECONNRESET)
 		(void)wire_send(socket, HELPER_FAILED, &session.failed, sizeof(session.failed), NULL, 0);
-	netlink_close(&session.net);
+	(r == 0 ? netlink_leave : netlink_close)(&session.net); /* after HELPER_DETACH nothing is there */
 	return r == -ECONNRESET ? 0 : r;
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "shared/cleanup.h"
+#include "shared/wire.h"
 
 #define REQUEST_SIZE 32768
 #define ATTRIBUTE_SIZE_MAX 128     /* of all that is ever put */
@@ -26,15 +27,33 @@ int netlink_open(struct netlink *n)
 	n->route = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (n->route >= 0)
 		n->netfilter = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	return n->route < 0 || n->netfilter < 0 ? -errno : 0;
+	if (n->route < 0 || n->netfilter < 0)
+		return -errno;
+	return wire_pair(n->away);
 }
 
 void netlink_close(struct netlink *n)
 {
 	close_fd(&n->route);
 	close_fd(&n->netfilter);
+	close_fd(&n->away[1]);
+	close_fd(&n->away[0]); /* the last: this is when the kernel looks for garbage */
 	nlmsg_free(n->request);
 	n->request = NULL;
+}
+
+/*
+ * A descriptor on its way through a socket keeps that open. One on its way through itself is garbage once nobody else
+ * has it, and what is with it, which is collected by a thread of the kernel's since Linux 6.10 (unix_gc()); before, by
+ * the close.
+ */
+void netlink_leave(struct netlink *n)
+{
+	const int fds[] = { n->away[1], n->netfilter };
+
+	if (n->netfilter >= 0)
+		(void)wire_send(n->away[0], 0, NULL, 0, fds, array_size(fds));
+	netlink_close(n);
 }
 
 /* libnl sees one long message: its header is never sent, but counts the bytes of ours behind it. */

@@ -14,19 +14,25 @@
 /* The way to the kernel. Start with NETLINK_NONE. */
 struct netlink {
 	int route, netfilter;     /* sockets */
+	int away[2];              /* a pair of them: see netlink_leave() */
 	struct nl_msg *request;   /* the messages under construction, one after the other */
 	struct nlmsghdr *message; /* the last of them */
 	struct nlattr *nests[8];  /* its open nested attributes */
 	size_t depth, expected;   /* of nests; acknowledgements and ends of dumps */
 };
-#define NETLINK_NONE ((struct netlink){ .route = -1, .netfilter = -1 })
+#define NETLINK_NONE ((struct netlink){ .route = -1, .netfilter = -1, .away = { -1, -1 } })
 
 /* Takes all the memory there will ever be. Opens the sockets, with the capabilities in effect. Return 0 or -errno. */
 int netlink_allocate(struct netlink *n);
 int netlink_open(struct netlink *n);
 
-/* Closes and frees what there is. */
+/*
+ * Closes and frees what there is. After rules were removed, closing the socket of nf_tables waits until the kernel has
+ * freed them, a grace period of RCU or two (nft_rcv_nl_event()). A process that ends has nothing to wait for: with
+ * netlink_leave() the socket is closed by the kernel, a moment later.
+ */
 void netlink_close(struct netlink *n);
+void netlink_leave(struct netlink *n);
 
 /* Starts a message with this header of its family; adds an attribute; opens a nest of them; closes `count` nests. */
 void netlink_message(struct netlink *n, uint16_t type, uint16_t flags, const void *header, size_t length);

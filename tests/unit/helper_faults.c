@@ -206,6 +206,15 @@ int socket(int domain, int type, int protocol)
 	return opened(NEXT(socket)(domain, type, protocol));
 }
 
+int socketpair(int domain, int type, int protocol, int pair[2])
+{
+	int r = fails(FAULT_DESCRIPTOR, "socketpair") ? -1 : NEXT(socketpair)(domain, type, protocol, pair);
+
+	for (int i = 0; r == 0 && i < 2; i++)
+		(void)opened(pair[i]);
+	return r;
+}
+
 int close(int fd)
 {
 	bool failed = fails(FAULT_DESCRIPTOR, "close");

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "helper/cable.h"
 #include "shared/cleanup.h"
@@ -258,6 +259,23 @@ START_TEST(end_of_a_helper)
 }
 END_TEST
 
+/* Requirement: what a process leaves to the kernel goes as well, if later, and with it what belongs to it. */
+START_TEST(a_socket_that_is_left)
+{
+	static struct claims claims = { .of_all = 1 };
+	struct cable cable;
+
+	ck_assert_int_eq(create(&others, 1000, &cable), 0);
+	netlink_leave(&others);
+	ck_assert_int_eq(others.netfilter, -1);
+	for (int i = 0; i < 100 && claims.of_all > 0; i++) {
+		usleep(50000);
+		ck_assert_int_eq(claims_count(&host, 1000, &claims), 0);
+	}
+	ck_assert_uint_eq(claims.of_all, 0);
+}
+END_TEST
+
 /* Indexes ---------------------------------------------------------------------------------------------------------- */
 
 START_TEST(lowest_free_index)
@@ -489,6 +507,7 @@ int main(void)
 	tcase_add_test(all, claim_of_another_generation);
 	tcase_add_loop_test(all, always_late, 0, 2);
 	tcase_add_test(all, end_of_a_helper);
+	tcase_add_test(all, a_socket_that_is_left);
 	tcase_add_test(all, lowest_free_index);
 	tcase_add_test(all, all_taken);
 	tcase_add_test(all, no_nf_tables);

@@ -112,6 +112,7 @@ static const struct {
 	{ SYS_getgroups, UP },
 	{ SYS_getppid, UP },
 	{ SYS_socket, UP },
+	{ SYS_socketpair, UP },
 	{ SYS_ioctl, UP },
 	{ SYS_fstat, UP },
 	{ SYS_fstatfs, UP },

@@ -117,6 +117,11 @@ void netlink_close(struct netlink *n)
 	*n = NETLINK_NONE;
 }
 
+void netlink_leave(struct netlink *n)
+{
+	*n = NETLINK_NONE;
+}
+
 int netlink_open(struct netlink *n)
 {
 	ck_assert_int_eq(n->route, -1);
