@@ -28,7 +28,7 @@
 #define DNS_PORT 40002
 #define OTHER_PORT 3128
 
-#define BEYOND 0x08080808 /* an address that is nobody's here */
+#define BEYOND 0xc0000208 /* of TEST-NET-1 (RFC 5737): nobody's */
 #define SHORT_MS 300
 
 static const struct scene *scene;

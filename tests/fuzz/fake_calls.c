@@ -404,8 +404,19 @@ static ssize_t send_request(int fd, const struct iovec *parts, size_t n)
 	return result(fake_send(socket, request, length) ?: (ssize_t)length);
 }
 
+/* Requirement: a socket is left to the kernel (netlink_leave()) when nothing is left that belongs to it. */
+static void check_leaving(void)
+{
+	for (size_t i = 0; !fake.lied && i < FAKE_TABLES; i++)
+		require(fake.tables[i].handle == 0 || !fake.tables[i].made);
+}
+
 WRAPS(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
 {
+	if (fake.active && fd != fake.peer && !socket_of(fd)) {
+		check_leaving();
+		return __real_sendmsg(fd, message, flags);
+	}
 	if (!fake.active)
 		return __real_sendmsg(fd, message, flags);
 	if (fd != fake.peer)

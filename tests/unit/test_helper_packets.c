@@ -10,7 +10,7 @@
 #include "tests/attack/helper_inside.h"
 #include "tests/unit/test_helper_sessions.h"
 
-#define BEYOND 0x08080808 /* an address that is nobody's here */
+#define BEYOND 0xc0000208 /* of TEST-NET-1 (RFC 5737): nobody's */
 #define SHORT_MS 300
 
 static const struct helper_redirect ports = { 4000, 4001 };
