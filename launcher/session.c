@@ -130,7 +130,6 @@ static int make_directory(struct session *session, struct error *e)
 	r = session_dir_create(getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), &session->directory, e);
 	if (r < 0)
 		return r;
-	session_dir_sweep(&session->directory);
 	session_dir_path(&session->directory, SESSION_FILE_CA_BUNDLE, session->bundle);
 	session_dir_path(&session->directory, SESSION_FILE_TRUSTSTORE, session->truststore);
 	session_dir_path(&session->directory, SESSION_FILE_HOSTS, session->hosts);
@@ -139,15 +138,17 @@ static int make_directory(struct session *session, struct error *e)
 	return session_dir_write(&session->directory, SESSION_FILE_HOSTS, hosts, strlen(hosts), e);
 }
 
+static int make_filters(struct session *session, struct error *e)
+{
+	int r = seccomp_command_new(&session->command_filter, e);
+
+	return r < 0 ? r : confine_new(&session->own_filter, e);
+}
+
 static int prepare_jail(struct session *session, const sigset_t *inherited, bool child_ignored, struct error *e)
 {
 	int r;
 
-	r = seccomp_command_new(&session->command_filter, e);
-	if (r == 0)
-		r = confine_new(&session->own_filter, e);
-	if (r < 0)
-		return r;
 	r = child_env_build(environ, session->bundle, session->truststore, &session->environment);
 	if (r < 0)
 		return error_errno(e, -r, "the command's environment");
@@ -382,11 +383,16 @@ static int set_up(struct session *session, int log, struct error *e)
 	if (r == 0)
 		r = start_companions(session, log, e);
 	if (r == 0)
+		r = make_filters(session, e);
+	/* From here until there is a jail nobody would remove it if this process were killed. */
+	if (r == 0)
 		r = make_directory(session, e);
 	if (r == 0)
 		r = prepare_jail(session, &inherited, child.sa_handler == SIG_IGN, e);
 	if (r == 0)
 		r = start_jail(session, e);
+	if (r == 0)
+		session_dir_sweep(&session->directory);
 	if (r == 0)
 		r = plug_cable(session, &attached, e);
 	if (r == 0)

@@ -175,7 +175,8 @@ def kill_launcher_during_set_up(w):
         session.kill()
         session.process.wait(timeout=5)
         wait_until(lambda: not w.leftovers(may_stay), 6, f"nothing left after a kill in round {i}: {w.leftovers(may_stay)}")
-    check(len(w.session_directories()) <= 4, f"directories of 30 killed launchers: {w.session_directories()}")
+    few = 4 if w.build == "release" else 10  # which are slow
+    check(len(w.session_directories()) <= few, f"directories of 30 killed launchers: {w.session_directories()}")
     jail(w, ["curl", "-sS", "https://api.example/again"], API).expect(0, out="api.example/again")
 
 
