@@ -105,7 +105,7 @@ int wire_receive(int socket, struct wire_message *ret, size_t fds_max, int timeo
 		{ .iov_base = &header, .iov_len = sizeof(header) },
 		{ .iov_base = ret->payload, .iov_len = sizeof(ret->payload) },
 	};
-	union control control;
+	union control control = { .bytes = { 0 } };
 	struct msghdr message = {
 		.msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof(control)
 	};

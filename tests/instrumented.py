@@ -92,13 +92,13 @@ def run_suites(programs, seconds, wrapper=(), environment=None):
         yield name, "" if code == 0 else f"exit {code}\n{output[-4000:]}"
 
 
-def run_attacks(programs, helper, seconds, judge=True):
+def run_attacks(programs, helper, seconds, judge=True, environment=None):
     """
     Runs attack programs as root, each on the helper(NAME); yields (name, what is wrong, or ""): that one did not come to its end, and
     if `judge` what got through.
     """
     commands = [(program.name, [*ALONE, program, helper(program.name)]) for program in programs]
-    for name, code, output in side_by_side(commands, seconds, None):
+    for name, code, output in side_by_side(commands, seconds, environment):
         lines = [l for l in output.splitlines() if re.match(r"(not )?ok\b", l)]
         wrong = [l for l in lines if judge and l.startswith("not ")]
         plan = re.search(r"^1\.\.(\d+)", output, re.M)

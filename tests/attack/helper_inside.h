@@ -42,8 +42,7 @@ inside_act inside_connect;
 
 /* Sends a datagram of UDP by a socket: struct inside_datagram. Returns 0 or -errno. */
 struct inside_datagram {
-	uint32_t to;
-	uint16_t to_port;
+	uint32_t to, to_port;
 	size_t size;
 };
 inside_act inside_datagram;

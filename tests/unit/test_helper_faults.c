@@ -463,15 +463,18 @@ static bool under_memcheck(void)
 
 int main(void)
 {
-	Suite *suite = suite_create("helper_faults");
-	TCase *all = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
+	SRunner *runner;
+	Suite *suite;
+	TCase *all;
 	int failed;
 
 	if (under_memcheck()) {
 		puts("helper_faults: skipped under memcheck");
 		return EXIT_SUCCESS;
 	}
+	suite = suite_create("helper_faults");
+	all = tcase_create("all");
+	runner = srunner_create(suite);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED || !run_in_child(measure)) {
 		puts("helper_faults: skipped, no user namespaces here");
