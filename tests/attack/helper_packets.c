@@ -355,7 +355,7 @@ static void hear_neighbour(const void *in, void *out)
 static void fill_reassembly(void)
 {
 	const struct frame_packet packet = { .from = cable.jail_address,
-					     .to = 0x09000000,
+					     .to = BEYOND,
 					     .protocol = IPPROTO_TCP,
 					     .fragment = 0x2000,
 					     .payload = (const char[1400]){ 0 },
@@ -364,7 +364,9 @@ static void fill_reassembly(void)
 	int made = -1, before = 0, after = 0;
 
 	scene_as_root(make_neighbour, NULL, 0, &made, sizeof(made));
-	scene_as_root(hear_neighbour, NULL, 0, &before, sizeof(before));
+	/* A link that was set up carries nothing until the kernel has found time to notice. */
+	for (int i = 0; i < 30 && before < 5; i++)
+		scene_as_root(hear_neighbour, NULL, 0, &before, sizeof(before));
 	frame_make(&cable, &packet, &flood.frame);
 	inside_do(&jail, inside_send, &flood, sizeof(flood));
 	scene_as_root(hear_neighbour, NULL, 0, &after, sizeof(after));
