@@ -30,6 +30,7 @@
 
 #define BEYOND 0xc0000208 /* of TEST-NET-1 (RFC 5737): nobody's */
 #define SHORT_MS 300
+#define LONG_MS 10000 /* SYN is sent again after a second, if the other end's link is late */
 
 static const struct scene *scene;
 static struct helper_jail jail;
@@ -399,9 +400,10 @@ static void split_syns(void)
 
 /* Connections ------------------------------------------------------------------------------------------------------ */
 
-static int connect_from(uint16_t port, uint16_t to_port, unsigned int count)
+/* How many of these connections are made; while not all are, it waits for so long. */
+static int connect_from(uint16_t port, uint16_t to_port, unsigned int count, unsigned int wait_ms)
 {
-	const struct inside_connect order = { BEYOND, to_port, port, count, SHORT_MS };
+	const struct inside_connect order = { BEYOND, to_port, port, count, wait_ms };
 
 	return inside_do(&jail, inside_connect, &order, sizeof(order));
 }
@@ -410,7 +412,8 @@ static int connect_from(uint16_t port, uint16_t to_port, unsigned int count)
 static void low_port(void)
 {
 	_cleanup_fd_ int proxy = service(SOCK_STREAM, TCP_PORT);
-	int usual = connect_from(0, 2049, 1), low = connect_from(700, 2049, 1), n = arrived(proxy, SHORT_MS);
+	int usual = connect_from(0, 2049, 1, LONG_MS), low = connect_from(700, 2049, 1, SHORT_MS),
+	    n = arrived(proxy, SHORT_MS);
 
 	tap_check(usual == 1 && low == 0 && n == 1, "a connection from port 700 is none",
 		  "%d from another port, %d from this one, %d arrived", usual, low, n);
@@ -429,7 +432,7 @@ static bool kernel_is(int major, int minor)
 static void open_at_the_end(void)
 {
 	int proxy = service(SOCK_STREAM, TCP_PORT);
-	int open = connect_from(0, 80, 100), during = tracked(), down, after, ended;
+	int open = connect_from(0, 80, 100, LONG_MS), during = tracked(), down, after, ended;
 
 	down = inside_do(&jail, inside_down, NULL, 0);
 	ended = helper_ask(&peer, HELPER_DETACH, -1).type;
@@ -487,7 +490,7 @@ static void without_helper(void)
 		     rules("table ip administrator { chain prerouting { type nat hook prerouting priority dstnat; "
 			   "tcp dport 80 redirect to :3128; }; }");
 
-	alive = connect_from(0, 80, 1);
+	alive = connect_from(0, 80, 1, LONG_MS);
 	to_proxy = arrived(proxy, SHORT_MS);
 	to_other = arrived(other, 0);
 	tap_check(there && alive == 1 && to_proxy == 1 && to_other == 0,
@@ -496,7 +499,7 @@ static void without_helper(void)
 	kill(peer.pid, SIGKILL);
 	helper_ended(&peer, HELPER_SOON_MS);
 	before = packets();
-	killed = connect_from(0, 80, 1);
+	killed = connect_from(0, 80, 1, SHORT_MS);
 	to_other = arrived(other, SHORT_MS);
 	came = packets() - before;
 	tap_check(there && killed == 0 && to_other == 0 && came == 0,
