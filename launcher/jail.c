@@ -220,15 +220,27 @@ static struct failure become_command(const struct jail *jail, pid_t parent)
 	return (struct failure){ .code = errno };
 }
 
+/* What the terminal sent to the process group, this process included, before the command was a part of it. */
+static void pass_on(const sigset_t *early, pid_t command)
+{
+	static const int of_the_terminal[] = { SIGINT, SIGQUIT, SIGTSTP };
+
+	for (size_t i = 0; i < array_size(of_the_terminal); i++)
+		if (sigismember(early, of_the_terminal[i]))
+			kill(command, of_the_terminal[i]);
+}
+
 /* Forks the command. Returns a failure of code 0 when it runs. */
 static struct failure start_command(struct jail_state *state)
 {
 	struct failure failure = { .code = 0 };
 	pid_t self = getpid();
+	sigset_t early;
 	int report[2];
 
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return failed_to("making a pipe", errno);
+	sigpending(&early);
 	state->command = fork();
 	if (state->command == 0) {
 		close(JAIL_SOCKET_FD);
@@ -243,6 +255,8 @@ static struct failure start_command(struct jail_state *state)
 		failure = failed_to("starting a process for the command", errno);
 	else if (read(report[0], &failure, sizeof(failure)) != (ssize_t)sizeof(failure))
 		failure.code = 0; /* the pipe closed at the exec */
+	if (failure.code == 0)
+		pass_on(&early, state->command);
 	close(report[0]);
 	return failure;
 }

@@ -451,9 +451,15 @@ int session_run(const struct settings *settings, int log, struct error *e)
 		.system_bundle = -1,
 		.sockets = PROXY_SOCKETS_NONE,
 	};
-	int r;
+	int r, ending;
 
 	r = set_up(&session, log, e);
+	ending = r < 0 ? supervise_pending_end() : 0;
+	if (ending > 0) {
+		/* Typed before they had a session of their own, it ended helper or proxy, too. */
+		r = SESSION_EXIT_SIGNAL + ending;
+		*e = (struct error){ 0 };
+	}
 	if (r == 0) {
 		const struct supervised running = { &session.process, session.jail_socket, &session.helper,
 						    &session.proxy, session.signals };

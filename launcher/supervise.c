@@ -64,8 +64,8 @@ static bool reached_command_already(const struct signalfd_siginfo *info)
 	return false;
 }
 
-/* `early`: what came before the command ran did not reach it. Returns true if the command was sent SIGCONT. */
-static bool forward_signals(const struct supervised *session, bool early)
+/* Returns true if the command was sent SIGCONT. */
+static bool forward_signals(const struct supervised *session)
 {
 	struct signalfd_siginfo info;
 	bool continued = false;
@@ -75,8 +75,7 @@ static bool forward_signals(const struct supervised *session, bool early)
 		/* The one that stop_like_command() asked for. */
 		bool ours = info.ssi_signo == SIGCONT && info.ssi_code > 0 && info.ssi_code != SI_KERNEL;
 
-		if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGPIPE || ours ||
-		    (!early && reached_command_already(&info)))
+		if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGPIPE || ours || reached_command_already(&info))
 			continue;
 		continued |= info.ssi_signo == SIGCONT;
 		wire_send(session->jail_socket, JAIL_SIGNAL, &number, sizeof(number), NULL, 0);
@@ -103,7 +102,7 @@ static void stop_like_command(const struct supervised *session, int number)
 	const struct timespec now = { 0 };
 	sigset_t one;
 
-	if (forward_signals(session, false))
+	if (forward_signals(session))
 		return;
 	if (number != SIGTTIN && number != SIGTTOU)
 		number = SIGTSTP;
@@ -165,7 +164,6 @@ int supervise_run(const struct supervised *session, struct error *e)
 	};
 	int status = 0;
 
-	forward_signals(session, true);
 	for (;;) {
 		if (poll(fds, array_size(fds), -1) < 0) {
 			if (errno == EINTR)
@@ -173,7 +171,7 @@ int supervise_run(const struct supervised *session, struct error *e)
 			return error_errno(e, errno, "poll");
 		}
 		if (fds[1].revents)
-			forward_signals(session, false);
+			forward_signals(session);
 		if (fds[0].revents) {
 			enum outcome outcome = read_report(session, &status);
 
