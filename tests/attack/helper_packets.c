@@ -336,7 +336,8 @@ static void send_as_neighbour(void)
 	_exit(0);
 }
 
-/* How many of five datagrams in fragments come from there. */
+/* How many of five datagrams in fragments come from there, with those of before that waited for the neighbour's hardware
+ * address. */
 static void hear_neighbour(const void *in, void *out)
 {
 	_cleanup_fd_ int fd = service(SOCK_DGRAM, 9000);
@@ -371,7 +372,7 @@ static void fill_reassembly(void)
 	frame_make(&cable, &packet, &flood.frame);
 	inside_do(&jail, inside_send, &flood, sizeof(flood));
 	scene_as_root(hear_neighbour, NULL, 0, &after, sizeof(after));
-	tap_check(made == 0 && before == 5 && after == 5, "3000 first fragments leave others' fragments their memory",
+	tap_check(made == 0 && before >= 5 && after == 5, "3000 first fragments leave others' fragments their memory",
 		  "neighbour %d, %d of its datagrams before, %d after", made, before, after);
 }
 
