@@ -336,8 +336,8 @@ static void send_as_neighbour(void)
 	_exit(0);
 }
 
-/* How many of five datagrams in fragments come from there, with those of before that waited for the neighbour's hardware
- * address. */
+/* How many of five datagrams in fragments come from there, with those of before that waited for the neighbour's
+ * hardware address. */
 static void hear_neighbour(const void *in, void *out)
 {
 	_cleanup_fd_ int fd = service(SOCK_DGRAM, 9000);

@@ -96,13 +96,24 @@ def do_refuse(request, out):
     raise EOFError
 
 
+seen = threading.Semaphore(0)
+
+
 def do_events(_request, out):
-    """Five server-sent events, 0.3 s apart, each with its time."""
+    """Five server-sent events; the next one comes only when /seen was asked for, the client having the one before."""
+    while seen.acquire(blocking=False):
+        pass
     out.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
     for i in range(5):
-        out.sendall(chunk(b"data: %d %.3f\n\n" % (i, time.monotonic())))
-        time.sleep(0.3)
+        out.sendall(chunk(b"data: %d\n\n" % i))
+        if not seen.acquire(timeout=10):
+            raise EOFError
     out.sendall(b"0\r\n\r\n")
+
+
+def do_seen(_request, out):
+    seen.release()
+    respond(out)
 
 
 def do_chunked(_request, out):
@@ -164,7 +175,8 @@ def bad_response(octets):
 
 
 HANDLERS = {
-    "/echo": do_echo, "/sink": do_sink, "/refuse": do_refuse, "/events": do_events, "/chunked": do_chunked,
+    "/echo": do_echo, "/sink": do_sink, "/refuse": do_refuse, "/events": do_events, "/seen": do_seen,
+    "/chunked": do_chunked,
     "/until-close": do_until_close, "/cut-off": do_cut_off, "/truncated": do_truncated, "/truncated-chunked": do_truncated_chunked,
     "/hints": do_hints, "/silent": do_silent,
     "/bad-lengths": bad_response(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nContent-Length: 7\r\n\r\nSECRET\n"),

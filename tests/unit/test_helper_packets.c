@@ -151,10 +151,17 @@ START_TEST(from_the_host)
 {
 	struct side s = begin(_i);
 	const struct inside_datagram order = { s.cable.names.jail_address, 5000, 10 };
+	int seen = 0;
 
+	/* A link that was set up carries nothing until the kernel has found time to notice. */
+	if (_i)
+		ck_assert_int_eq(connect_from(&s, 0, 1, LONG_MS), 1);
 	ck_assert_int_eq(inside_do(&s.jail, inside_watch, NULL, 0), 0);
-	ck_assert_int_eq(inside_datagram(&order), 0);
-	ck_assert_int_eq(inside_do(&s.jail, inside_seen, NULL, 0), _i ? 0 : 1);
+	for (int i = 0; i < (_i ? 1 : 30) && seen == 0; i++) {
+		ck_assert_int_eq(inside_datagram(&order), 0);
+		seen = inside_do(&s.jail, inside_seen, NULL, 0);
+	}
+	ck_assert(_i ? seen == 0 : seen > 0);
 }
 END_TEST
 
