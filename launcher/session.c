@@ -20,6 +20,7 @@
 #include "launcher/jail_drop.h"
 #include "launcher/jail_mounts.h"
 #include "launcher/jail_protocol.h"
+#include "launcher/link.h"
 #include "launcher/namespaces.h"
 #include "launcher/nameservers.h"
 #include "launcher/orphans.h"
@@ -296,6 +297,7 @@ static int start_serving(struct session *session, const struct helper_attached *
 	bool keeps_off_files = true;
 	int r;
 
+	link_wake(session->sockets.listener, attached->host_interface);
 	r = proxy_client_await_certificates(&session->proxy, &certificates, e);
 	if (r == 0)
 		r = session_dir_write_bundle(&session->directory, certificates.certificate,
