@@ -423,12 +423,20 @@ static void own_network(void)
 /* With somebody who can change its directories while it runs: the kernel then gives it no capability. */
 static void share_directories(void)
 {
-	if (syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0) != 0)
-		return;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close_range(0, ~0u, 0);
-	pause();
-	_exit(0);
+	int ready[2];
+	char nothing;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		_exit(127);
+	if (syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0) == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(0, ~0u, 0);
+		pause();
+		_exit(0);
+	}
+	/* Until it will go with us. */
+	close(ready[1]);
+	(void)!read(ready[0], &nothing, 1);
 }
 
 static void be_traced(void)

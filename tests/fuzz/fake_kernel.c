@@ -210,7 +210,7 @@ static void claim_lowest(void)
 
 static void happen(const struct fake_deviation *d)
 {
-	int refused = d->kind == FAKE_REFUSE ? fake_errno(d->value) : 0;
+	int refused = d->kind == FAKE_REFUSE || d->kind == FAKE_UNSENT ? fake_errno(d->value) : 0;
 	char name[IFNAMSIZ];
 
 	/* A kernel that says so means it. */

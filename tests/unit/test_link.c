@@ -15,13 +15,13 @@
 #define LONG_MS 5000
 
 /* Others keep the kernel busy with links of theirs, as long as the test lives. */
-static void busy(void)
+static void busy(pid_t parent)
 {
 	struct cable cable;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	host = (struct netlink)NETLINK_NONE;
-	if (netlink_allocate(&host) < 0 || netlink_open(&host) < 0)
+	if (getppid() != parent || netlink_allocate(&host) < 0 || netlink_open(&host) < 0)
 		_exit(1);
 	cable = cable_into(own_jail());
 	for (;;) {
@@ -32,9 +32,11 @@ static void busy(void)
 
 static void setup(void)
 {
+	pid_t test = getpid();
+
 	enter_host();
 	if (fork() == 0)
-		busy();
+		busy(test);
 }
 
 /* Requirement: what the host sends to the jail from then on arrives; nobody being there, the jail's kernel says so. */
