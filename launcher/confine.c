@@ -8,8 +8,8 @@ int confine_new(struct seccomp_program **ret, struct error *e)
 	static const char *const names[] = {
 		/* waiting, messages, signals */
 		"poll", "ppoll", "read", "write", "close", "sendmsg", "recvmsg", "wait4", "waitid", "kill", "getpid",
-		"gettid", "tgkill", "fcntl", "rt_sigpending", "rt_sigtimedwait", "rt_sigprocmask", "rt_sigaction",
-		"rt_sigreturn", "restart_syscall",
+		"getpgid", "gettid", "tgkill", "fcntl", "rt_sigpending", "rt_sigtimedwait", "rt_sigprocmask",
+		"rt_sigaction", "rt_sigreturn", "restart_syscall",
 		/* what the C library needs to free memory, tell the time and end */
 		"brk", "mmap", "munmap", "mremap", "madvise", "futex", "clock_gettime", "exit", "exit_group",
 		/* the list of children below /proc, where there is no pid namespace */

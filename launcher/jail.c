@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -181,11 +182,40 @@ static void set_up_mounts(struct jail_state *state)
 	warn_of_reach(state, own_proc);
 }
 
+static void go_on(int number)
+{
+	(void)number;
+}
+
+/* Right before the exec, which makes handlers defaults again: a process that stops in between would be waited for. */
 static void restore_signals(const struct jail *jail)
 {
+	static const int stops[] = { SIGTSTP, SIGTTIN, SIGTTOU };
+	struct sigaction action;
+
+	for (size_t i = 0; i < array_size(stops); i++)
+		if (sigaction(stops[i], NULL, &action) == 0 && action.sa_handler == SIG_DFL)
+			signal(stops[i], go_on);
 	if (jail->child_ignored)
 		signal(SIGCHLD, SIG_IGN);
 	sigprocmask(SIG_SETMASK, &jail->signal_mask, NULL);
+}
+
+/* By a PATH in which a directory may not be searched, execvpe(3) ends with EACCES for a name that is nowhere. */
+static bool is_in_path(const char *name)
+{
+	const char *at = getenv("PATH");
+	char file[PATH_MAX];
+
+	while (at) {
+		size_t length = strcspn(at, ":");
+
+		snprintf(file, sizeof(file), "%.*s/%s", length ? (int)length : 1, length ? at : ".", name);
+		if (access(file, F_OK) == 0)
+			return true;
+		at = at[length] ? at + length + 1 : NULL;
+	}
+	return false;
 }
 
 /* Why the command does not run: a step of ours, or execve(2) itself if there is none. */
@@ -207,7 +237,6 @@ static struct failure become_command(const struct jail *jail, pid_t parent)
 {
 	int r;
 
-	restore_signals(jail);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
 		return failed_to("following jail init", ESRCH);
 	r = jail_drop_reach(jail->landlock);
@@ -216,7 +245,10 @@ static struct failure become_command(const struct jail *jail, pid_t parent)
 	r = seccomp_program_load(jail->filter);
 	if (r < 0)
 		return failed_to("loading the command's seccomp filter", -r);
+	restore_signals(jail);
 	execvpe(jail->command[0], jail->command, jail->environment);
+	if (errno == EACCES && !strchr(jail->command[0], '/') && !is_in_path(jail->command[0]))
+		errno = ENOENT;
 	return (struct failure){ .code = errno };
 }
 
@@ -228,6 +260,22 @@ static void pass_on(const sigset_t *early, pid_t command)
 	for (size_t i = 0; i < array_size(of_the_terminal); i++)
 		if (sigismember(early, of_the_terminal[i]))
 			kill(command, of_the_terminal[i]);
+}
+
+/* What the child says of its way to the command: nothing, by the end of the pipe at its exec; also if the launcher is
+ * gone meanwhile, and with it the child. */
+static struct failure hear(int report, pid_t child)
+{
+	struct pollfd fds[] = { { .fd = report, .events = POLLIN }, { .fd = JAIL_SOCKET_FD, .events = POLLIN } };
+	struct failure failure = { .code = 0 };
+
+	while (poll(fds, array_size(fds), -1) < 0 && errno == EINTR)
+		;
+	if (!fds[0].revents)
+		kill(child, SIGKILL);
+	if (read(report, &failure, sizeof(failure)) != (ssize_t)sizeof(failure))
+		failure.code = 0;
+	return failure;
 }
 
 /* Forks the command. Returns a failure of code 0 when it runs. */
@@ -253,8 +301,8 @@ static struct failure start_command(struct jail_state *state)
 	close(report[1]);
 	if (state->command < 0)
 		failure = failed_to("starting a process for the command", errno);
-	else if (read(report[0], &failure, sizeof(failure)) != (ssize_t)sizeof(failure))
-		failure.code = 0; /* the pipe closed at the exec */
+	else
+		failure = hear(report[0], state->command);
 	if (failure.code == 0)
 		pass_on(&early, state->command);
 	close(report[0]);
@@ -301,15 +349,29 @@ static bool reap(const struct jail_state *state, int *ret_status)
 	return false;
 }
 
+/*
+ * What a terminal and its shell do to a process group has reached the command in ours. One that leads a group of its
+ * own, as timeout(1) makes one, would have led it from the start had a shell started it: there it is done to all of it.
+ */
+static void send_signal(const struct jail_state *state, const struct jail_signal *signal)
+{
+	const bool leads = getpgid(state->command) == state->command;
+
+	if (leads && (signal->typed || signal->number == SIGCONT))
+		kill(-state->command, signal->number);
+	else if (!signal->typed)
+		kill(state->command, signal->number);
+}
+
 /* Passes the launcher's signals on. Returns false when it is gone. */
 static bool serve_launcher(struct jail_state *state)
 {
-	struct jail_number number;
+	struct jail_signal signal;
 
-	if (expect(state, JAIL_SIGNAL, sizeof(number)) < 0)
+	if (expect(state, JAIL_SIGNAL, sizeof(signal)) < 0)
 		return false;
-	memcpy(&number, state->message.payload, sizeof(number));
-	kill(state->command, number.value);
+	memcpy(&signal, state->message.payload, sizeof(signal));
+	send_signal(state, &signal);
 	return true;
 }
 

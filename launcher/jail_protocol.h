@@ -19,13 +19,13 @@
 #include <stdint.h>
 
 enum jail_message {
-	JAIL_GO = 1,    /* no payload */
+	JAIL_GO = 1,    /* struct jail_go */
 	JAIL_NETNS,     /* no payload */
 	JAIL_NETWORK,   /* struct jail_network */
 	JAIL_SOCKETS,   /* struct jail_sockets */
 	JAIL_RUN,       /* no payload */
 	JAIL_STARTED,   /* struct jail_number: 1 if connections may outlive the jail, with its netns */
-	JAIL_SIGNAL,    /* struct jail_number: a signal for the command */
+	JAIL_SIGNAL,    /* struct jail_signal: for the command */
 	JAIL_STOPPED,   /* struct jail_number: the signal that stopped it */
 	JAIL_CONTINUED, /* struct jail_number: 0 */
 	JAIL_EXITED,    /* struct jail_number: its wait status (wait(2)) */
@@ -53,3 +53,9 @@ _Static_assert(sizeof(struct jail_sockets) == 8, "no padding on the wire");
 struct jail_number {
 	int32_t value;
 };
+
+struct jail_signal {
+	int32_t number;
+	int32_t typed; /* 1: the terminal sent it to the process group that the command was started in */
+};
+_Static_assert(sizeof(struct jail_signal) == 8, "no padding on the wire");

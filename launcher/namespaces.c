@@ -15,7 +15,8 @@
 
 #include "shared/cleanup.h"
 
-#define CHILD_STACK_SIZE (512 * 1024)
+/* As deep as a program's own: execvpe(3) copies the arguments there for a script without an interpreter line. */
+#define CHILD_STACK_SIZE (8 * 1024 * 1024)
 
 const int namespaces_optional[] = { CLONE_NEWPID, CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUTS, 0 };
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -440,6 +441,17 @@ static int exit_code(int status)
 	return WIFSIGNALED(status) ? SESSION_EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* As the command did, after Ctrl-C: a shell then leaves its loop, too, which it does not for an exit code. */
+static void end_interrupted(void)
+{
+	sigset_t one;
+
+	sigemptyset(&one);
+	sigaddset(&one, SIGINT);
+	raise(SIGINT);
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+}
+
 int session_run(const struct settings *settings, int log, struct error *e)
 {
 	struct session session = {
@@ -453,6 +465,7 @@ int session_run(const struct settings *settings, int log, struct error *e)
 		.system_bundle = -1,
 		.sockets = PROXY_SOCKETS_NONE,
 	};
+	bool interrupted = false;
 	int r, ending;
 
 	r = set_up(&session, log, e);
@@ -462,13 +475,18 @@ int session_run(const struct settings *settings, int log, struct error *e)
 		r = SESSION_EXIT_SIGNAL + ending;
 		*e = (struct error){ 0 };
 	}
+	if (r == SESSION_EXIT_SIGNAL + SIGINT)
+		interrupted = supervise_was_typed(SIGINT);
 	if (r == 0) {
-		const struct supervised running = { &session.process, session.jail_socket, &session.helper,
-						    &session.proxy, session.signals };
+		struct supervised running = { &session.process, session.jail_socket, &session.helper,
+					      &session.proxy,   session.signals,     false };
 
 		r = supervise_run(&running, e);
 		r = r < 0 ? r : exit_code(r);
+		interrupted = running.interrupted && r == SESSION_EXIT_SIGNAL + SIGINT;
 	}
 	tear_down(&session);
+	if (interrupted)
+		end_interrupted();
 	return r < 0 ? SESSION_EXIT_FAILED : r;
 }

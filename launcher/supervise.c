@@ -49,36 +49,57 @@ int supervise_pending_end(void)
 	return 0;
 }
 
-/*
- * True if the command need not be told: the terminal's driver sends these to the whole foreground process group (tty
- * and job control signals of signal(7)), while SIGHUP of a hangup, say, is for the leader of the session alone.
- * SIGTSTP and its kin are mirrored when the command reacts to them, not when they arrive.
- */
-static bool reached_command_already(const struct signalfd_siginfo *info)
+bool supervise_was_typed(int number)
 {
-	static const uint32_t of_the_terminal[] = { SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH };
+	const struct timespec now = { 0 };
+	siginfo_t info;
+	sigset_t one;
 
-	for (size_t i = 0; info->ssi_code == SI_KERNEL && i < array_size(of_the_terminal); i++)
-		if (info->ssi_signo == of_the_terminal[i])
+	sigemptyset(&one);
+	sigaddset(&one, number);
+	return sigtimedwait(&one, &info, &now) == number && info.si_code == SI_KERNEL;
+}
+
+/*
+ * True if the command has it as well, unless it has left our process group: the terminal's driver sends these to the
+ * whole foreground group (tty and job control signals of signal(7)), while SIGHUP of a hangup, say, is for the leader
+ * of the session alone. SIGTSTP is mirrored when the command reacts to it, not when it arrives.
+ */
+static bool is_typed(const struct signalfd_siginfo *info)
+{
+	static const uint32_t keys[] = { SIGINT, SIGQUIT, SIGTSTP, SIGWINCH };
+
+	for (size_t i = 0; info->ssi_code == SI_KERNEL && i < array_size(keys); i++)
+		if (info->ssi_signo == keys[i])
 			return true;
 	return false;
 }
 
+/* What is not the command's: our own children's and pipes' signals; the SIGCONT that stop_like_command() asked for; and
+ * what a process in the background got the whole group for, by reading the terminal. */
+static bool is_ours(const struct signalfd_siginfo *info)
+{
+	const bool of_the_kernel = info->ssi_code == SI_KERNEL;
+	const uint32_t number = info->ssi_signo;
+
+	return number == SIGCHLD || number == SIGPIPE || (number == SIGCONT && info->ssi_code > 0 && !of_the_kernel) ||
+	       (of_the_kernel && (number == SIGTTIN || number == SIGTTOU));
+}
+
 /* Returns true if the command was sent SIGCONT. */
-static bool forward_signals(const struct supervised *session)
+static bool forward_signals(struct supervised *session)
 {
 	struct signalfd_siginfo info;
 	bool continued = false;
 
 	while (read(session->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		const struct jail_number number = { (int32_t)info.ssi_signo };
-		/* The one that stop_like_command() asked for. */
-		bool ours = info.ssi_signo == SIGCONT && info.ssi_code > 0 && info.ssi_code != SI_KERNEL;
+		const struct jail_signal signal = { (int32_t)info.ssi_signo, is_typed(&info) };
 
-		if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGPIPE || ours || reached_command_already(&info))
+		if (is_ours(&info))
 			continue;
-		continued |= info.ssi_signo == SIGCONT;
-		wire_send(session->jail_socket, JAIL_SIGNAL, &number, sizeof(number), NULL, 0);
+		session->interrupted |= signal.typed && signal.number == SIGINT;
+		continued |= signal.number == SIGCONT;
+		wire_send(session->jail_socket, JAIL_SIGNAL, &signal, sizeof(signal), NULL, 0);
 	}
 	return continued;
 }
@@ -96,7 +117,7 @@ static bool is_readable(int fd)
  * The stop signal is blocked and pending before that is looked for, and SIGCONT takes it back, so neither is lost. A
  * SIGSTOP could not be blocked; SIGTSTP is as good to whoever waits for us.
  */
-static void stop_like_command(const struct supervised *session, int number)
+static void stop_like_command(struct supervised *session, int number)
 {
 	const int fd = session->jail_socket, flags = fcntl(fd, F_GETFL);
 	const struct timespec now = { 0 };
@@ -121,7 +142,7 @@ static void stop_like_command(const struct supervised *session, int number)
 
 enum outcome { GOES_ON, COMMAND_ENDED, JAIL_BROKE };
 
-static enum outcome read_report(const struct supervised *session, int *ret_status)
+static enum outcome read_report(struct supervised *session, int *ret_status)
 {
 	struct wire_message message;
 	struct jail_number number;
@@ -155,7 +176,7 @@ static int broken(const struct service *service, const char *consequence, struct
 	return error_set(e, EPIPE, "%s ended unexpectedly: %s. The command was killed", service->name, consequence);
 }
 
-int supervise_run(const struct supervised *session, struct error *e)
+int supervise_run(struct supervised *session, struct error *e)
 {
 	struct pollfd fds[] = {
 		{ .fd = session->jail_socket, .events = POLLIN },   { .fd = session->signals, .events = POLLIN },

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <signal.h>
+#include <stdbool.h>
 
 #include "launcher/namespaces.h"
 #include "launcher/service.h"
@@ -19,22 +20,26 @@ int supervise_signals(sigset_t *ret_inherited, struct error *e);
  */
 int supervise_pending_end(void);
 
+/* Takes a pending signal back, and says whether the terminal sent it. */
+bool supervise_was_typed(int number);
+
 struct supervised {
 	const struct jail_process *jail;
 	int jail_socket;
 	const struct service *helper;
 	const struct service *proxy;
-	int signals; /* from supervise_signals() */
+	int signals;      /* from supervise_signals() */
+	bool interrupted; /* set when the terminal has sent SIGINT */
 };
 
 /*
- * Runs until the command has ended, or until the jail, the helper or the proxy ended by itself; then kills what is left
- * of the jail. Signals sent to this process go to the command; those that the terminal generates reach it by
- * themselves, since it is in the same process group. When the command stops, this process stops with the same signal,
- * for the sake of the shell's job control. Returns the command's wait status (wait(2)), or -errno with *e when the
- * session broke.
+ * Runs until the command has ended, or until the jail, the helper or the proxy ended by itself; what is left of the
+ * jail is the caller's to kill. Signals sent to this process go to the command; those that the terminal generates reach
+ * it by themselves as long as it is in the same process group, and by jail init if it has made one of its own. When the
+ * command stops, this process stops with the same signal, for the sake of the shell's job control. Returns the
+ * command's wait status (wait(2)), or -errno with *e when the session broke.
  */
-int supervise_run(const struct supervised *session, struct error *e);
+int supervise_run(struct supervised *session, struct error *e);
 
 /* Kills jail init, and with it a jail that has a pid namespace. Safe at any time. */
 void supervise_kill_jail(const struct jail_process *jail);
