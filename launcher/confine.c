@@ -15,7 +15,9 @@ int confine_new(struct seccomp_program **ret, struct error *e)
 		/* the list of children below /proc, where there is no pid namespace */
 		"openat", "newfstatat", "fstat", "lseek",
 		/* removing the session's directory */
-		"unlinkat"
+		"unlinkat",
+		/* giving the terminal back */
+		SECCOMP_TERMINAL_CONTROL
 	};
 
 	return seccomp_allowlist_new(names, array_size(names), false, ret, e);

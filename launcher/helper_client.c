@@ -169,7 +169,7 @@ static int ask(const struct service *helper, const char *program, uint16_t reque
 	if (r == 0 || r == -EPIPE)
 		r = wire_receive(helper->socket, &message, 0, ANSWER_TIMEOUT_MS);
 	if (r < 0)
-		return error_errno(e, -r, "boundary-helper ended or does not answer");
+		return service_explain_end(helper, "the command was not started", e);
 	if (message.type == (request | HELPER_REPLY) && message.length == answer_length) {
 		if (answer_length > 0)
 			memcpy(answer, message.payload, answer_length);

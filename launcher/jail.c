@@ -111,9 +111,8 @@ static int send_network_namespace(struct error *e)
 }
 
 /* A nameserver that cannot be served inside costs name resolution by it, nothing else. */
-static int send_dns_sockets(struct jail_state *state)
+static int send_dns_sockets(const struct jail *jail)
 {
-	const struct jail *jail = state->jail;
 	struct jail_sockets counts = { 0, 0 };
 	int udp[NAMESERVERS_MAX], tcp[NAMESERVERS_MAX], all[2 * NAMESERVERS_MAX];
 	int r;
@@ -125,7 +124,7 @@ static int send_dns_sockets(struct jail_state *state)
 			counts.n_udp++;
 			counts.n_tcp++;
 		} else {
-			send_warning(state, why.text);
+			send_text(JAIL_NOTICE, why.text);
 		}
 	}
 	memcpy(all, udp, counts.n_udp * sizeof(int));
@@ -149,7 +148,7 @@ static int set_up_network(struct jail_state *state, struct error *e)
 		return r;
 	memcpy(&network, state->message.payload, sizeof(network));
 	r = jail_network_configure(network.host_address, network.jail_address, e);
-	return r < 0 ? r : send_dns_sockets(state);
+	return r < 0 ? r : send_dns_sockets(state->jail);
 }
 
 /* Where the namespaces do not hide the processes outside, Landlock alone keeps the command off them. */
@@ -157,7 +156,8 @@ static void warn_of_reach(struct jail_state *state, bool own_proc)
 {
 	const int version = state->jail->landlock;
 
-	if (!own_proc && version < JAIL_REACH_TRACE)
+	/* From another user namespace than theirs it cannot (ptrace(2), access mode checking). */
+	if (!own_proc && !(state->namespaces & CLONE_NEWUSER) && version < JAIL_REACH_TRACE)
 		send_warning(state,
 			     "processes outside the jail are in sight and Landlock (Linux 5.19) is not there: the "
 			     "command can trace those of its user, and reach the network through them");
@@ -325,7 +325,7 @@ static void report_failure(const struct failure *failure)
 static void kill_orphans(const struct jail_state *state)
 {
 	if (!(state->namespaces & CLONE_NEWPID))
-		orphans_kill();
+		orphans_kill(&(struct orphans){ 0 });
 }
 
 /* Reaps. Returns true when the command itself has ended, with its wait status in *ret_status. */

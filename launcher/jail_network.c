@@ -299,8 +299,13 @@ int jail_network_bind_dns(const struct nameserver *server, int *ret_udp, int *re
 	r = bind_socket(&local, length, SOCK_DGRAM, &udp);
 	if (r == 0)
 		r = bind_socket(&local, length, SOCK_STREAM, &tcp);
-	if (r < 0)
-		return error_errno(e, -r, "binding port 53 of a nameserver's address in the jail");
+	if (r < 0) {
+		char address[INET6_ADDRSTRLEN] = "";
+
+		inet_ntop(server->family, &server->ipv4, address, sizeof(address));
+		return error_errno(e, -r, "the name server %s of " NAMESERVERS_PATH " is not there in the jail",
+				   address);
+	}
 	*ret_udp = take_fd(&udp);
 	*ret_tcp = tcp;
 	return 0;

@@ -8,7 +8,7 @@
  *   JAIL_NETWORK →                     the cable is plugged in
  *                ←      JAIL_SOCKETS   fds: DNS sockets on nameservers that are answered inside, UDP then TCP
  *   JAIL_RUN     →                     the proxy serves: mount, drop everything, run the command
- *                ←      JAIL_STARTED   (any number of JAIL_WARNING before it)
+ *                ←      JAIL_STARTED   (any number of JAIL_WARNING and JAIL_NOTICE before it)
  *   JAIL_SIGNAL  →                     at any time from here on
  *                ←      JAIL_STOPPED, JAIL_CONTINUED  at any time
  *                ←      JAIL_EXITED    last
@@ -31,6 +31,7 @@ enum jail_message {
 	JAIL_EXITED,    /* struct jail_number: its wait status (wait(2)) */
 	JAIL_NOT_RUN,   /* struct jail_number: errno of execve(2) */
 	JAIL_WARNING,   /* text, no NUL: a protection that could not be had */
+	JAIL_NOTICE,    /* text, no NUL: something else that could not be had */
 	JAIL_FAILED,    /* text, no NUL */
 };
 

@@ -1,7 +1,7 @@
 # The library is everything but main, so that unit tests can link it.
 launcher_sources := $(addprefix launcher/,child_env.c config.c confine.c helper_client.c jail.c jail_drop.c jail_mounts.c \
 	jail_network.c link.c nameservers.c namespaces.c options.c orphans.c proxy_client.c service.c session.c session_dir.c settings.c \
-	settings_log.c stdio.c supervise.c usage.c)
+	settings_log.c stdio.c supervise.c terminal.c usage.c)
 $(eval $(call library,boundary-launcher,$(launcher_sources)))
 
 launcher_packages := libcap libnl-3.0 libnl-route-3.0 libseccomp yaml-0.1 libidn2

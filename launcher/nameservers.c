@@ -148,3 +148,29 @@ bool nameserver_is_loopback(const struct nameserver *server)
 	return IN6_IS_ADDR_LOOPBACK(&server->ipv6) || IN6_IS_ADDR_UNSPECIFIED(&server->ipv6) ||
 	       (IN6_IS_ADDR_V4MAPPED(&server->ipv6) && server->ipv6.s6_addr[12] == 127);
 }
+
+bool nameserver_is_link_local(const struct nameserver *server)
+{
+	return server->family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&server->ipv6);
+}
+
+static struct nameserver reached(const struct nameserver *server)
+{
+	struct nameserver ret = *server;
+
+	if (ret.family == AF_INET && ret.ipv4.s_addr == htonl(INADDR_ANY))
+		ret.ipv4.s_addr = htonl(INADDR_LOOPBACK);
+	if (ret.family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&ret.ipv6))
+		ret.ipv6 = in6addr_loopback;
+	return ret;
+}
+
+bool nameserver_is_same(const struct nameserver *a, const struct nameserver *b)
+{
+	const struct nameserver first = reached(a), second = reached(b);
+
+	if (first.family != second.family || first.scope_id != second.scope_id)
+		return false;
+	return first.family == AF_INET ? first.ipv4.s_addr == second.ipv4.s_addr
+				       : IN6_ARE_ADDR_EQUAL(&first.ipv6, &second.ipv6);
+}

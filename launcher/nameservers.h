@@ -38,3 +38,9 @@ int nameservers_read(const char *path, const char *hostname, struct nameservers 
 
 /* True for 127.0.0.0/8 and ::1, and for 0.0.0.0 and ::, by which Linux reaches the machine itself. */
 bool nameserver_is_loopback(const struct nameserver *server);
+
+/* True for fe80::/10 (RFC 4291 section 2.5.6), which means something together with an interface only. */
+bool nameserver_is_link_local(const struct nameserver *server);
+
+/* True if both are reached by the same address; 0.0.0.0 and :: stand for the loopback addresses. */
+bool nameserver_is_same(const struct nameserver *a, const struct nameserver *b);

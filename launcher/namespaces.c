@@ -11,9 +11,11 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "shared/cleanup.h"
+#include "shared/process.h"
 
 /* As deep as a program's own: execvpe(3) copies the arguments there for a script without an interpreter line. */
 #define CHILD_STACK_SIZE (8 * 1024 * 1024)
@@ -64,11 +66,7 @@ static bool seccomp_filtered(void)
 static int explain_limits(int code, const char *what, struct error *e)
 {
 	if (code == EAGAIN || code == ENOMEM)
-		return error_set(
-			e, code,
-			"%sthere are as many processes as may be, or too little memory. Raise the limit: ulimit -u, "
-			"pids.max of the cgroup (docker: --pids-limit), memory",
-			what);
+		return error_set(e, code, "%s" PROCESS_SHORTAGE, what);
 	if (proc_number("/proc/sys/user/max_net_namespaces") == 0)
 		return error_set(e, code,
 				 "%suser.max_net_namespaces is 0. Enable them: sudo sysctl -w "
@@ -112,6 +110,12 @@ static int explain_refusal(int code, bool keep_user_namespace, struct error *e)
 		return error_set(e, code,
 				 "%skernel.unprivileged_userns_clone is 0. Enable them: sudo sysctl -w "
 				 "kernel.unprivileged_userns_clone=1",
+				 what);
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_CAPBSET_READ, CAP_NET_ADMIN, 0, 0, 0) == 0)
+		return error_set(e, code,
+				 "%sthis process may gain no privilege, as in a jail of Boundary's: there run the "
+				 "command without boundary-launch. In another container leave out --security-opt "
+				 "no-new-privileges and add --cap-add NET_ADMIN",
 				 what);
 	if (seccomp_filtered())
 		return error_set(e, code,

@@ -77,7 +77,7 @@ static int await(const struct service *proxy, uint16_t type, struct wire_message
 	int r = wire_receive(proxy->socket, message, 0, ANSWER_TIMEOUT_MS);
 
 	if (r < 0)
-		return error_errno(e, -r, "boundary-proxy ended or does not answer");
+		return service_explain_end(proxy, "the command was not started", e);
 	return message->type == type ? 0 : explain(message, e);
 }
 

@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "shared/cleanup.h"
+#include "shared/process.h"
 #include "shared/wire.h"
 
 #define SERVICE_SOCKET_FD 3
+#define END_SHOWS_MS 1000
 
 /* A sanitizer is steered by the environment; nothing else of it is for our processes. */
 #ifdef BOUNDARY_SANITIZED
@@ -73,6 +75,8 @@ static int explain_spawn(struct error *e, int code, const char *program, const c
 				 "set and is marked "
 				 "effective; set it as permitted only: sudo setcap cap_net_admin=p %s",
 				 program, strerror(code), program);
+	if (code == EAGAIN || code == ENOMEM)
+		return error_set(e, code, "%s could not be started (%s): " PROCESS_SHORTAGE, name, strerror(code));
 	return error_errno(e, code, "%s could not be started", program);
 }
 
@@ -107,6 +111,24 @@ int service_start(const char *program, const char *name, struct service *ret, st
 void service_hang_up(struct service *service)
 {
 	close_fd(&service->socket);
+}
+
+int service_explain_end(const struct service *service, const char *consequence, struct error *e)
+{
+	struct pollfd ended = { .fd = service->pidfd, .events = POLLIN };
+	siginfo_t info = { 0 };
+
+	while (poll(&ended, 1, END_SHOWS_MS) < 0 && errno == EINTR)
+		;
+	waitid(P_PID, (id_t)service->pid, &info, WEXITED | WNOWAIT | WNOHANG);
+	if (info.si_code == CLD_EXITED)
+		return error_set(e, EPIPE, "%s ended with exit code %d: %s", service->name, info.si_status,
+				 consequence);
+	if (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED)
+		return error_set(e, EPIPE, "%s was killed by signal %d (%s%s): %s", service->name, info.si_status,
+				 strsignal(info.si_status),
+				 info.si_status == SIGKILL ? "; for lack of memory? See dmesg" : "", consequence);
+	return error_set(e, EPIPE, "%s does not answer: %s", service->name, consequence);
 }
 
 int service_end(struct service *service, int timeout_ms)

@@ -29,6 +29,12 @@ int service_start(const char *program, const char *name, struct service *ret, st
 void service_hang_up(struct service *service);
 
 /*
+ * For a service that should live on: says in *e how it has ended, or that it does not answer, and what follows from it
+ * (`consequence`). Waits a moment for the end to show. Returns -EPIPE.
+ */
+int service_explain_end(const struct service *service, const char *consequence, struct error *e);
+
+/*
  * Waits up to `timeout_ms` for its end, then kills it, and reaps it. Does nothing for a service that is not running.
  * Returns its wait status (wait(2)), or -1 if there is none.
  */

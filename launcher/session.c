@@ -29,6 +29,7 @@
 #include "launcher/service.h"
 #include "launcher/session_dir.h"
 #include "launcher/supervise.h"
+#include "launcher/terminal.h"
 #include "shared/cleanup.h"
 #include "shared/log.h"
 #include "shared/process.h"
@@ -56,6 +57,8 @@ struct session {
 	char **environment;
 	struct seccomp_program *command_filter, *own_filter;
 	struct jail jail;
+	struct orphans orphans;
+	struct terminal terminal;
 	bool cable_goes; /* with the jail; else the helper has to delete it */
 	struct wire_message message;
 };
@@ -72,11 +75,20 @@ static bool is_own_address(const struct nameserver *server)
 	return fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
+static bool is_inside(const struct session *session, const struct nameserver *server)
+{
+	for (size_t i = 0; i < session->n_inside; i++)
+		if (nameserver_is_same(&session->inside[i], server))
+			return true;
+	return false;
+}
+
 /* Nameservers beyond the cable are reached through the redirect; the others (and all of IPv6, of which the jail has
  * none) cannot be. */
 static int choose_nameservers(struct session *session, struct error *e)
 {
 	char hostname[HOST_NAME_MAX + 1] = "";
+	size_t n_local = 0;
 	int r;
 
 	gethostname(hostname, sizeof(hostname) - 1);
@@ -86,12 +98,21 @@ static int choose_nameservers(struct session *session, struct error *e)
 	for (size_t i = 0; i < session->nameservers.n_servers; i++) {
 		const struct nameserver *server = &session->nameservers.servers[i];
 
-		if (server->scope_id != 0)
-			log_line(LOG_LEVEL_WARN, "a link-local nameserver of " NAMESERVERS_PATH
-						 " cannot be reached in the jail; others are used");
-		else if (server->family == AF_INET6 || nameserver_is_loopback(server) || is_own_address(server))
+		if (nameserver_is_link_local(server))
+			n_local++;
+		else if (!is_inside(session, server) &&
+			 (server->family == AF_INET6 || nameserver_is_loopback(server) || is_own_address(server)))
 			session->inside[session->n_inside++] = *server;
 	}
+	if (n_local > 0)
+		log_line(
+			LOG_LEVEL_WARN, "%s, by which no program in the jail finds a name%s",
+			n_local < session->nameservers.n_servers ? NAMESERVERS_PATH " has a link-local name server"
+								 : "the name servers of " NAMESERVERS_PATH
+								   " are link-local",
+			n_local < session->nameservers.n_servers
+				? "; it uses the others"
+				: ". Add one that is not: nameserver 192.0.2.1, for instance. Any does: none is asked");
 	return 0;
 }
 
@@ -230,6 +251,10 @@ static int await_jail(struct session *session, uint16_t type, size_t n_fds, stru
 		wire_message_clear(message);
 		if (message->type == JAIL_FAILED)
 			return error_set(e, EIO, "%s", text);
+		if (message->type == JAIL_NOTICE) {
+			log_line(LOG_LEVEL_WARN, "%s", text);
+			continue;
+		}
 		if (message->type != JAIL_WARNING)
 			return error_set(e, EPROTO, "the jail sent an unexpected message while it was set up");
 		r = lost(session, text, e);
@@ -373,6 +398,8 @@ static int set_up(struct session *session, int log, struct error *e)
 	sigset_t inherited;
 	int r;
 
+	session->orphans = orphans_before();
+	session->terminal = terminal_open();
 	/* An inherited "ignore" would make the kernel reap our children before we do. */
 	sigaction(SIGCHLD, NULL, &child);
 	signal(SIGCHLD, SIG_DFL);
@@ -407,7 +434,8 @@ static int set_up(struct session *session, int log, struct error *e)
 	return r < 0 ? r : start_command(session, e);
 }
 
-static void tear_down(struct session *session)
+/* `broke`: whatever had the terminal did not end by itself. */
+static void tear_down(struct session *session, bool broke)
 {
 	/* While jail init lives there is somebody to finish this if we are killed. */
 	session_dir_remove(&session->directory);
@@ -425,12 +453,15 @@ static void tear_down(struct session *session)
 	/* Helper and proxy are no children any more; without a pid namespace the jail's remaining processes have become
 	 * some. */
 	if (session->process.pid > 0 && !(session->process.namespaces & CLONE_NEWPID))
-		orphans_kill();
+		orphans_kill(&session->orphans);
+	terminal_give_back(&session->terminal, broke);
 	proxy_sockets_close(&session->sockets);
+	close_fd(&session->terminal.fd);
 	close_fd(&session->system_bundle);
 	close_fd(&session->signals);
 	seccomp_program_free(session->command_filter);
 	seccomp_program_free(session->own_filter);
+	free(session->orphans.spared);
 	free(session->environment);
 	free(session->helper_program);
 	free(session->proxy_program);
@@ -464,6 +495,7 @@ int session_run(const struct settings *settings, int log, struct error *e)
 		.signals = -1,
 		.system_bundle = -1,
 		.sockets = PROXY_SOCKETS_NONE,
+		.terminal = { .fd = -1 },
 	};
 	bool interrupted = false;
 	int r, ending;
@@ -485,7 +517,7 @@ int session_run(const struct settings *settings, int log, struct error *e)
 		r = r < 0 ? r : exit_code(r);
 		interrupted = running.interrupted && r == SESSION_EXIT_SIGNAL + SIGINT;
 	}
-	tear_down(&session);
+	tear_down(&session, r < 0 || r > SESSION_EXIT_SIGNAL);
 	if (interrupted)
 		end_interrupted();
 	return r < 0 ? SESSION_EXIT_FAILED : r;

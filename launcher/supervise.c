@@ -171,11 +171,6 @@ void supervise_kill_jail(const struct jail_process *jail)
 		;
 }
 
-static int broken(const struct service *service, const char *consequence, struct error *e)
-{
-	return error_set(e, EPIPE, "%s ended unexpectedly: %s. The command was killed", service->name, consequence);
-}
-
 int supervise_run(struct supervised *session, struct error *e)
 {
 	struct pollfd fds[] = {
@@ -203,10 +198,15 @@ int supervise_run(struct supervised *session, struct error *e)
 						 "the jail's init process was killed, and with it the command");
 		}
 		if (fds[2].revents)
-			return broken(session->helper, "without it nothing redirects the jail's traffic to the proxy",
-				      e);
+			return service_explain_end(session->helper,
+						   "without it nothing redirects the jail's traffic to the proxy. The "
+						   "command was killed",
+						   e);
 		if (fds[3].revents)
-			return broken(session->proxy, "without it nothing decides about the jail's traffic", e);
+			return service_explain_end(session->proxy,
+						   "without it nothing decides about the jail's traffic. The command "
+						   "was killed",
+						   e);
 		if (fds[4].revents && !fds[0].revents)
 			return error_set(e, EPIPE, "the jail's init process was killed, and with it the command");
 	}

@@ -1,6 +1,11 @@
 /* What each of our programs does to itself first, whoever started it. */
 #pragma once
 
+/* Why clone(2) says EAGAIN or ENOMEM, and what to do about it. */
+#define PROCESS_SHORTAGE                                                                                            \
+	"there are as many processes as may be, or too little memory. Raise the limit: ulimit -u, pids.max of the " \
+	"cgroup (docker: --pids-limit), memory"
+
 /*
  * Opens /dev/null on each of descriptors 0, 1 and 2 that is closed, so that no later open lands there.
  * Returns 0 or -errno.

@@ -1,4 +1,5 @@
 /* The filter of our own processes: what is not on the list does not happen. */
+#include <asm/ioctls.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,6 +32,17 @@ static int allow_inet_sockets(scmp_filter_ctx filter)
 	return r;
 }
 
+static int allow_terminal_control(scmp_filter_ctx filter)
+{
+	static const uint64_t requests[] = { TIOCGPGRP, TIOCSPGRP, TCGETS, TCSETS };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < array_size(requests); i++)
+		r = seccomp_rule_add_exact(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+					   SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, requests[i]));
+	return r;
+}
+
 /* Negative numbers are names that libseccomp does not know or that this architecture does not have. */
 static int allow(scmp_filter_ctx filter, const char *name, struct error *e)
 {
@@ -39,6 +51,8 @@ static int allow(scmp_filter_ctx filter, const char *name, struct error *e)
 
 	if (strcmp(name, SECCOMP_INET_SOCKETS) == 0)
 		r = allow_inet_sockets(filter);
+	else if (strcmp(name, SECCOMP_TERMINAL_CONTROL) == 0)
+		r = allow_terminal_control(filter);
 	else if (number < 0)
 		return 0;
 	else

@@ -22,6 +22,8 @@ int seccomp_command_new(struct seccomp_program **ret, struct error *e);
 
 /* In a list of names: socket(2), but only of the families AF_INET and AF_INET6. */
 #define SECCOMP_INET_SOCKETS "socket:inet"
+/* In a list of names: ioctl(2), but only for a terminal's modes and its foreground process group (ioctl_tty(2)). */
+#define SECCOMP_TERMINAL_CONTROL "ioctl:terminal"
 
 /*
  * Compiles a filter that allows exactly the named system calls (names of syscalls(2); those the architecture

@@ -384,7 +384,10 @@ def without_landlock(w):
     result = launch(w, ["--", "true"], wrapper=in_namespace).expect(0)
     check("can trace" not in result.err and "can send signals" not in result.err and "taken over" in result.err, f"{result.err!r}")
     no_pids = ["unshare", "-Urn", "sh", "-c", 'echo 0 >/proc/sys/user/max_pid_namespaces && exec "$@"', "-", *no_landlock]
-    launch(w, ["--", "true"], wrapper=no_pids).expect(0, err=["the command can trace", "can send signals"])
+    result = launch(w, ["--", "true"], wrapper=no_pids).expect(0, err="can send signals")
+    # Without its own user namespace the command could do more.
+    check("can trace" not in result.err, f"{result.err!r}")
+    launch(w, ["--no-user-namespace", "--", "true"], wrapper=no_pids).expect(0, err=["the command can trace", "can send signals"])
     launch(w, ["--require", "--", "true"], wrapper=no_pids).expect(125, err="--require")
 
 
@@ -398,6 +401,24 @@ def without_a_pid_namespace(w):
         raise Skip(f"no user namespace for the test: {probe.stderr.strip()}")
     launch(w, ["--", "sh", "-c", "sleep 300 & setsid -f sleep 301; exit 4"], wrapper=wrapper).expect(4, err="no pid namespace")
     check(not w.our_processes(), f"left: {w.our_processes()}")
+
+
+@test()
+def children_from_before_are_spared(w):
+    """`daemon & exec boundary-launch …`, as an entry point does it: where the end of the session kills what is left, not these."""
+    script = 'echo 0 >/proc/sys/user/max_pid_namespaces; sleep 302 & echo before $!; exec "$@"'
+    wrapper = ["unshare", "-Urn", "sh", "-c", script, "-"]
+    probe = w.run_in(["unshare", "-Urn", "sh", "-c", "echo 0 >/proc/sys/user/max_pid_namespaces"])
+    if probe.returncode:
+        raise Skip(f"no user namespace for the test: {probe.stderr.strip()}")
+    # The sleep keeps the pipe of standard output open: one line is enough.
+    argv = [*wrapper, w.launch, "--", "sh", "-c", "sleep 303 & exit 4"]
+    session = Session(w, w.popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    pid = int(session.wait_line("before").split()[1])
+    check(session.process.wait(timeout=20) == 4, f"exit code {session.process.returncode}")
+    check(system.alive(pid), "a child from before was killed")
+    system.kill(pid)
+    check(not w.settle(), f"left: {w.leftovers()}")
 
 
 @test(root=True)

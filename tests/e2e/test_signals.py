@@ -240,6 +240,25 @@ def interactive_shell_with_job_control(w):
 
 
 @test()
+def terminal_is_given_back(w):
+    """By a shell that had made itself the foreground, to what comes after it; and with its modes by a command that was killed."""
+    inner = " ".join(f"'{a}'" for a in arguments(w, ["bash", "--norc", "--noprofile", "-i"]))
+    terminal = Terminal(w, ["sh", "-c", f"{inner}; trap 'exit 3' INT; echo after; read x; echo \"read $x\"; {LOOP}"], environment={"PS1": "inner> "})
+    terminal.expect("inner> ")
+    terminal.type("exit 0\n")
+    terminal.expect("after")
+    terminal.type("word\n")
+    terminal.expect("read word")
+    terminal.type("\x03")
+    check(terminal.finish() == 3, "the keyboard does not reach what comes after")
+    raw = " ".join(f"'{a}'" for a in arguments(w, ["sh", "-c", "stty raw -echo; kill -9 $$"]))
+    terminal = Terminal(w, ["sh", "-c", f"stty -g; {raw}; echo $?; stty -g"])
+    check(terminal.finish() == 0, "exit code")
+    before, code, after = terminal.seen.split()
+    check(code == "137" and before == after, f"modes {before}, then exit {code}, then {after}")
+
+
+@test()
 def tiocsti_and_tioclinux_fail(w):
     """On a real terminal; also with high bits of the request set (CVE-2019-10063)."""
     script = ("import ctypes, errno\n"

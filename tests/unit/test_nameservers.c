@@ -90,6 +90,28 @@ START_TEST(addresses)
 }
 END_TEST
 
+/* Where the jail has none of them, or one twice. */
+START_TEST(kinds)
+{
+	static const char *const same[] = { "127.0.0.1", "0.0.0.0", "::1", "::", "192.0.2.1", "192.0.2.1" };
+
+	for (size_t i = 0; i < array_size(same); i += 2) {
+		char text[128];
+
+		snprintf(text, sizeof(text), "nameserver %s\nnameserver %s\nnameserver 192.0.2.7\n", same[i],
+			 same[i + 1]);
+		parse(text, NULL);
+		ck_assert(nameserver_is_same(&found.servers[0], &found.servers[1]));
+		ck_assert(!nameserver_is_same(&found.servers[0], &found.servers[2]));
+		ck_assert(!nameserver_is_link_local(&found.servers[0]));
+	}
+	parse("nameserver fe80::1%7\nnameserver fe80::1\nnameserver 2001:db8::1\n", NULL);
+	ck_assert(nameserver_is_link_local(&found.servers[0]) && nameserver_is_link_local(&found.servers[1]));
+	ck_assert(!nameserver_is_link_local(&found.servers[2]));
+	ck_assert(!nameserver_is_same(&found.servers[1], &found.servers[2]));
+}
+END_TEST
+
 START_TEST(default_server)
 {
 	struct error e = { 0 };
@@ -185,6 +207,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, addresses);
+	tcase_add_test(tcase, kinds);
 	tcase_add_test(tcase, default_server);
 	tcase_add_test(tcase, search_domains);
 	tcase_add_test(tcase, search_of_the_hostname);
