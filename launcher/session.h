@@ -13,7 +13,8 @@ enum session_exit {
 
 /*
  * Runs settings->command in a new jail and removes everything of the session again. `log` is a descriptor for the
- * proxy's log. Returns the exit code for this process; below 125 and from 128 on it is the command's. Otherwise *e says
- * what happened.
+ * proxy's log. Returns the exit code for this process; below 125 it is the command's, from 128 on that of the signal
+ * that ended it or came before it ran. Otherwise *e says what happened. Ends this process by SIGINT if the terminal
+ * sent that and nothing else ended the command.
  */
 int session_run(const struct settings *settings, int log, struct error *e);

@@ -2,6 +2,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -280,6 +281,35 @@ START_TEST(allowlist_of_inet_sockets)
 }
 END_TEST
 
+static int attempt_foreground(void)
+{
+	return errno_of(ioctl(STDIN_FILENO, TIOCGPGRP, NULL));
+}
+
+static int attempt_typing(void)
+{
+	return errno_of(ioctl(STDIN_FILENO, TIOCSTI, "x"));
+}
+
+/* Of what is not a terminal: the kernel's own refusal. */
+START_TEST(allowlist_of_terminal_control)
+{
+	static const char *const names[] = { SECCOMP_TERMINAL_CONTROL, "exit_group" };
+	struct seccomp_program *program = allowlist(names, array_size(names), false);
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	ck_assert(null >= 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO);
+	ck_assert_int_eq(errno_under(program, attempt_foreground), ENOTTY);
+#ifndef BOUNDARY_SANITIZED
+	ck_assert_int_eq(errno_under(program, attempt_typing), EPERM);
+#else
+	ck_assert_int_eq(errno_under(program, attempt_typing), ENOTTY);
+#endif
+	close(null);
+	seccomp_program_free(program);
+}
+END_TEST
+
 START_TEST(allowlist_kills)
 {
 	struct seccomp_program *program = allowlist(few_calls, array_size(few_calls), true);
@@ -354,6 +384,7 @@ static Suite *seccomp_suite(void)
 	suite_add_tcase(suite, rules);
 	tcase_add_test(lists, allowlist_refuses_the_rest);
 	tcase_add_test(lists, allowlist_of_inet_sockets);
+	tcase_add_test(lists, allowlist_of_terminal_control);
 	tcase_add_test(lists, allowlist_kills);
 	tcase_add_test(lists, no_descriptor_is_an_error);
 	suite_add_tcase(suite, lists);
