@@ -19,7 +19,9 @@ static struct {
 	enum log_level level;
 	enum log_format format;
 	const char *program;
-} log_state = { STDERR_FILENO, -1, 0, LOG_LEVEL_WARN, LOG_FORMAT_TEXT, "boundary" };
+	void (*wait)(void *user, bool begins);
+	void *wait_user;
+} log_state = { STDERR_FILENO, -1, 0, LOG_LEVEL_WARN, LOG_FORMAT_TEXT, "boundary", NULL, NULL };
 
 struct line {
 	char text[LOG_LINE_MAX];
@@ -41,6 +43,12 @@ void log_wait_until(int fd)
 {
 	log_state.until = fd;
 	log_state.grace_ms = LOG_GRACE_MS;
+}
+
+void log_on_wait(void (*wait)(void *user, bool begins), void *user)
+{
+	log_state.wait = wait;
+	log_state.wait_user = user;
 }
 
 bool log_enabled(enum log_level level)
@@ -207,12 +215,9 @@ static int wait_for(struct pollfd *fds, nfds_t n, int timeout_ms)
 	return 0;
 }
 
-/* Waits until the log takes something. Returns 0, or -errno if it is not to be waited for any more. */
-static int wait_for_room(void)
+static int wait_patiently(struct pollfd fds[2])
 {
-	struct pollfd fds[] = { { .fd = log_state.fd, .events = POLLOUT },
-				{ .fd = log_state.until, .events = POLLIN } };
-	int r = log_state.fd < 0 ? -EBADF : wait_for(fds, 2, -1);
+	int r = wait_for(fds, 2, -1);
 
 	if (r < 0 || fds[0].revents)
 		return r;
@@ -222,6 +227,23 @@ static int wait_for_room(void)
 		return r;
 	log_state.grace_ms = 0;
 	return -ECANCELED;
+}
+
+/* Waits until the log takes something. Returns 0, or -errno if it is not to be waited for any more. */
+static int wait_for_room(void)
+{
+	struct pollfd fds[] = { { .fd = log_state.fd, .events = POLLOUT },
+				{ .fd = log_state.until, .events = POLLIN } };
+	int r = log_state.fd < 0 ? -EBADF : wait_for(fds, 1, 0);
+
+	if (r < 0 || fds[0].revents)
+		return r;
+	if (log_state.wait)
+		log_state.wait(log_state.wait_user, true);
+	r = wait_patiently(fds);
+	if (log_state.wait)
+		log_state.wait(log_state.wait_user, false);
+	return r;
 }
 
 /* The command may share the open file and make it non-blocking: that must not lose a line. */

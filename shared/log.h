@@ -40,6 +40,12 @@ void log_open(int fd, enum log_level level, enum log_format format, const char *
 #define LOG_GRACE_MS 2000
 void log_wait_until(int fd);
 
+/*
+ * Calls `wait` before and after a wait for the log (`begins`), for whoever has clocks running. NULL, which it is at
+ * first: nobody.
+ */
+void log_on_wait(void (*wait)(void *user, bool begins), void *user);
+
 /* True if a line of this level would be written (to skip costly preparation). */
 bool log_enabled(enum log_level level);
 

@@ -24,7 +24,8 @@
 #define IDLE_SECONDS 600.0
 #define LINGER_SECONDS 30.0 /* in all */
 #define LINGER_SILENT_SECONDS 5.0
-#define LINGER_READS 16 /* before other connections get their turn */
+#define LINGER_READS 16  /* before other connections get their turn */
+#define EXCHANGES_MAX 16 /* likewise */
 #define PAUSE_SECONDS 0.1
 
 static void client_free(struct client *client)
@@ -88,6 +89,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct client *client = timer->data;
 	double left = client->deadline - clock_monotonic();
+	char octet;
 
 	(void)events;
 	if (client->deadline == 0)
@@ -95,6 +97,11 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	if (left > 0) {
 		ev_timer_set(timer, left, 0);
 		ev_timer_start(loop, timer);
+		return;
+	}
+	/* This process may have been stopped meanwhile. */
+	if (client->state == CLIENT_DETECT && recv(client->stream.fd, &octet, 1, MSG_PEEK) > 0) {
+		client_run(client);
 		return;
 	}
 	/* Both sides wait for the other: protocols in which the server speaks first (SMTP, MySQL). */
@@ -191,13 +198,14 @@ static bool step_handshake(struct client *client)
 
 /*
  * False once the first line shows that this is not HTTP. Clients of other protocols (ssh, say) would wait for an answer
- * that a 400 is not.
+ * that a 400 is not. One that has had a response, which a reset might still take away, gets that.
  */
-static bool may_be_http(const struct buffer *in)
+static bool may_be_http(const struct client *client)
 {
+	const struct buffer *in = &client->in;
 	const char *end = memchr(buffer_head(in), '\n', buffer_length(in));
 
-	return !end || memmem(buffer_head(in), (size_t)(end - buffer_head(in)), " HTTP/", 6);
+	return client->served || !end || memmem(buffer_head(in), (size_t)(end - buffer_head(in)), " HTTP/", 6);
 }
 
 /* Begins an exchange once a whole head, or a broken one, is there. Returns false if the client is gone or more must be
@@ -208,10 +216,14 @@ static bool try_head(struct client *client, bool *gone)
 	int length;
 
 	*gone = false;
-	if (client->scanned == 0)
+	if (client->scanned == 0) {
 		buffer_consume(in, http1_skip_empty_lines(buffer_head(in), buffer_length(in)));
+		/* Half of an empty line. */
+		if (buffer_length(in) == 1 && *buffer_head(in) == '\r')
+			return false;
+	}
 	length = http1_head_end(buffer_head(in), buffer_length(in), &client->scanned);
-	if (length <= 0 && !may_be_http(in)) {
+	if (length <= 0 && !may_be_http(client)) {
 		refuse_protocol(client);
 		*gone = true;
 		return false;
@@ -292,6 +304,7 @@ static bool step_exchange(struct client *client)
 	if (result == EXCHANGE_CLOSE) {
 		start_lingering(client);
 	} else {
+		client->served = true;
 		client->state = CLIENT_HEAD;
 		client_expect(client, client->in.data ? HEAD_SECONDS : IDLE_SECONDS);
 	}
@@ -332,8 +345,15 @@ void client_run(struct client *client)
 		[CLIENT_EXCHANGE] = step_exchange, [CLIENT_LINGER] = step_linger,
 	};
 
-	while (steps[client->state](client))
-		;
+	int exchanges = 0;
+
+	while (steps[client->state](client)) {
+		/* Others are served in between, whatever one sends and takes. */
+		if (client->state == CLIENT_HEAD && client->served && ++exchanges == EXCHANGES_MAX) {
+			stream_again(&client->stream);
+			return;
+		}
+	}
 }
 
 static void on_ready(void *user)

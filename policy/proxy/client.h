@@ -38,6 +38,7 @@ struct client {
 	struct buffer in;
 	struct buffer out;
 	size_t scanned; /* of the head that `in` begins with: http1_head_end() */
+	bool served;    /* it has had a response */
 	struct exchange *exchange;
 	double lingers_until; /* by clock_monotonic() */
 

@@ -119,6 +119,8 @@ static int flush(struct exchange *exchange, struct stream *stream, struct buffer
 	sent = stream_write(stream, buffer_head(buffer), buffer_length(buffer));
 	if (sent < 0)
 		return (int)sent;
+	if (buffer == &exchange->to_upstream)
+		exchange->given += (size_t)sent;
 	if (keep) {
 		buffer->start += (size_t)sent;
 	} else {
@@ -214,8 +216,14 @@ static int pump_response_body(struct exchange *exchange)
 	moved = move_body(exchange->session, &exchange->response, &upstream->stream, &upstream->in, out);
 	if (moved == 0)
 		moved = end_body(&exchange->response, out);
-	if (moved < 0 && moved != -EAGAIN)
+	if (moved < 0 && moved != -EAGAIN) {
+		/* The client learns it by a reset, and that only. */
+		if (exchange->state == EXCHANGE_FORWARDING)
+			exchange_explain(exchange, DIAGNOSTIC_FAILURE,
+					 moved == -EBADMSG ? "The server's response is not well-formed in its body"
+							   : "The server's response ended before its body did");
 		return -ECONNRESET;
+	}
 	return moved;
 }
 

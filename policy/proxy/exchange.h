@@ -51,6 +51,7 @@ struct exchange {
 	bool upgrade;               /* the request asks for the websocket protocol */
 	bool expects;               /* … for a 100 before its body */
 	bool idempotent;            /* RFC 9110 section 9.2.2 */
+	size_t given;               /* octets of the request that the connection has taken */
 	bool replayable;            /* `to_upstream` still has all of the request, sent or not */
 	bool send_failed;           /* the server takes no more; it may have answered nevertheless */
 	bool head_done;             /* the final response's head has been moved on */

@@ -72,9 +72,9 @@ static void on_late(void *user)
 {
 	struct exchange *exchange = user;
 	struct upstream *upstream = exchange->upstream;
-	size_t sent = exchange->to_upstream.start;
+	size_t given = exchange->given;
 
-	if (!exchange->replayable || sent == 0 || stream_unacknowledged(&upstream->stream) < sent)
+	if (exchange->head_done || given == 0 || stream_unacknowledged(&upstream->stream) < given)
 		return;
 	upstream_distrust(upstream);
 	exchange_upstream_gone(exchange, -ETIMEDOUT);
@@ -88,7 +88,8 @@ static void use(struct exchange *exchange, struct upstream *upstream)
 	exchange->upstream = upstream;
 	exchange->state = EXCHANGE_FORWARDING;
 	exchange->replayable = upstream->reused && exchange->idempotent && exchange->request.done;
-	if (exchange->replayable)
+	exchange->given = 0;
+	if (upstream->reused)
 		upstream_remind(upstream, SILENT_SECONDS, on_late);
 }
 
@@ -160,7 +161,8 @@ void exchange_reach(struct exchange *exchange)
 	struct session *session = exchange->session;
 	struct upstream *upstream =
 		upstream_take(session->upstreams, exchange->https, exchange->host, exchange->port,
-			      exchange->idempotent ? UPSTREAM_IDLE_SECONDS : IDLE_SAFE, is_usable, exchange);
+			      exchange->idempotent && exchange->request.done ? UPSTREAM_IDLE_SECONDS : IDLE_SAFE,
+			      is_usable, exchange);
 
 	if (upstream) {
 		if (is_on_record(exchange))

@@ -162,6 +162,15 @@ static int confine(struct session *session, struct wire_message *message, struct
 	return status < 0 ? error_errno(e, -status, "answer to the launcher") : 0;
 }
 
+/* What comes due while the log is waited for is not late: whoever is to be timed out may have sent something. */
+static void on_log_wait(void *user, bool begins)
+{
+	if (begins)
+		ev_suspend(user);
+	else
+		ev_resume(user);
+}
+
 static int serve(struct session *session)
 {
 	bool orderly = false;
@@ -171,7 +180,9 @@ static int serve(struct session *session)
 	launcher.data = &orderly;
 	ev_io_start(session->loop, &launcher);
 	log_wait_until(PROXY_SOCKET_FD);
+	log_on_wait(on_log_wait, session->loop);
 	ev_run(session->loop, 0);
+	log_on_wait(NULL, NULL);
 	ev_io_stop(session->loop, &launcher);
 	return orderly ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -163,18 +163,19 @@ struct block {
 
 /* IANA IPv4 Special-Purpose Address Registry, without the TEST-NETs; 192.0.0.0/24 and 192.88.99.0/24 whole. */
 static const struct block ipv4_special[] = {
-	{ { 0 }, 8 },            /* this network */
-	{ { 10 }, 8 },           /* private */
-	{ { 100, 64 }, 10 },     /* shared, CGNAT */
-	{ { 127 }, 8 },          /* loopback */
-	{ { 169, 254 }, 16 },    /* link-local */
-	{ { 172, 16 }, 12 },     /* private */
-	{ { 192, 0, 0 }, 24 },   /* IETF protocol assignments */
-	{ { 192, 88, 99 }, 24 }, /* 6to4 relay anycast */
-	{ { 192, 168 }, 16 },    /* private */
-	{ { 198, 18 }, 15 },     /* benchmarking; ours */
-	{ { 224 }, 4 },          /* multicast */
-	{ { 240 }, 4 },          /* reserved, broadcast */
+	{ { 0 }, 8 },                 /* this network */
+	{ { 10 }, 8 },                /* private */
+	{ { 100, 64 }, 10 },          /* shared, CGNAT */
+	{ { 127 }, 8 },               /* loopback */
+	{ { 168, 63, 129, 16 }, 32 }, /* Azure's host, for each of its guests, as 169.254.169.254 is */
+	{ { 169, 254 }, 16 },         /* link-local */
+	{ { 172, 16 }, 12 },          /* private */
+	{ { 192, 0, 0 }, 24 },        /* IETF protocol assignments */
+	{ { 192, 88, 99 }, 24 },      /* 6to4 relay anycast */
+	{ { 192, 168 }, 16 },         /* private */
+	{ { 198, 18 }, 15 },          /* benchmarking; ours */
+	{ { 224 }, 4 },               /* multicast */
+	{ { 240 }, 4 },               /* reserved, broadcast */
 };
 
 /* What IANA's registry takes out of 2000::/3, the global unicast space of RFC 4291. */

@@ -81,6 +81,8 @@ static bool any_ip_contains(const struct rule *rule, const struct ip_address *ad
 
 /*
  * While the address is unknown `ip` must decide nothing: an allow rule passes for now, a deny rule does not strike yet.
+ * An allow rule without `domain` is for address literals: else every name would be looked up, and who is asked for a
+ * name learns it. One that another rule allows it may still lead to these addresses.
  * An allow rule without `ip` leads to global addresses only, and never to an address literal.
  */
 static bool ip_matches(const struct rule *rule, const struct rule_question *question)
@@ -88,7 +90,7 @@ static bool ip_matches(const struct rule *rule, const struct rule_question *ques
 	bool written = rule_has_key(rule, RULE_KEY_IP);
 
 	if (written && !question->address)
-		return rule->action == RULE_ALLOW;
+		return rule->action == RULE_ALLOW && rule_has_key(rule, RULE_KEY_DOMAIN);
 	if (written)
 		return any_ip_contains(rule, question->address);
 	if (rule->action == RULE_DENY)

@@ -325,6 +325,7 @@ def truncated_is_visible(w):
         for base in ("http://raw.example:8080", "https://raw.example:8443"):
             result = curl(w, f"{base}/{path}", allow="domain=raw.example")
             check(result.code in (18, 52, 56), f"{base}/{path}: curl's exit code {result.code}")
+            check("ended before its body did" in result.err, f"{base}/{path}: {result.err!r}")
     # TLS without its closing alert (RFC 8446 section 6.1), in a body that only the end of the connection ends.
     result = curl(w, "https://raw.example:8443/cut-off", allow="domain=raw.example")
     check(result.code in (18, 52, 56), f"cut-off: curl's exit code {result.code}")
@@ -338,6 +339,7 @@ def wrong_responses_are_refused(w):
         check("SECRET" not in result.out, f"{path}: data of a wrong response came through")
     result = curl(w, "http://raw.example:8080/bad-chunk", allow="domain=raw.example")
     check(result.code != 0 and "SECRET" not in result.out, f"bad-chunk: exit {result.code}, {result.out!r}")
+    check("not well-formed in its body" in result.err, f"{result.err!r}")
 
 
 @test()
@@ -494,6 +496,17 @@ def host_addresses_are_refused(w):
 def literal_addresses_need_ip(w):
     curl(w, "-f", "http://198.51.100.2/x", allow="domain=*").expect(22)
     curl(w, "-f", "http://198.51.100.2/x", allow="ip=198.51.100.2").expect(0, out="GET http://198.51.100.2/x")
+
+
+@test()
+def a_rule_for_addresses_lets_no_name_out(w):
+    """To find the address, the name would be told to whoever is asked for it."""
+    before = len(w.servers.dns_queries())
+    result = curl(w, "-i", "http://secret.dns-only.example/", allow="ip=10.0.0.0/8").expect(0)
+    check(result.out.startswith("HTTP/1.1 403"), f"{result.out!r}")
+    asked = w.servers.dns_queries()[before:]
+    check(not asked, f"asked upstream: {asked}")
+    curl(w, "-f", "http://private.example/x", allow=["domain=private.example", "ip=10.77.0.0/16"]).expect(0, out="GET ")
 
 
 # More than one ------------------------------------------------------------------------------------------------------

@@ -125,8 +125,7 @@ START_TEST(no_answer)
 	else
 		close_fd(&theirs);
 	ck_assert_int_lt(helper_client_attach(&helper, "helper", STDIN_FILENO, &attached, &why), 0);
-	ck_assert_ptr_nonnull(
-		strstr(why.text, _i < (int)array_size(types) ? "same build" : "does not answer"));
+	ck_assert_ptr_nonnull(strstr(why.text, _i < (int)array_size(types) ? "same build" : "does not answer"));
 }
 END_TEST
 

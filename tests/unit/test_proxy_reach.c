@@ -237,6 +237,28 @@ START_TEST(a_server_that_has_gone_without_a_word)
 }
 END_TEST
 
+/* What cannot be sent again gets its answer then, not when the kernel is tired. */
+START_TEST(a_server_that_has_gone_before_a_post)
+{
+	int clients[2], old[2];
+
+	keep_two(clients, old);
+	unheard = true;
+	say(clients[0], "POST /second HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\nxy");
+	turns(20);
+	skip(9);
+	ck_assert_int_eq(recv(clients[0], (char[1]){ 0 }, 1, MSG_PEEK), -1);
+	skip(2);
+	hear(clients[0], "HTTP/1.1 502 ");
+	ck_assert_int_lt(accepted(20), 0);
+	ck_assert_uint_eq(log_captured_lines("ALLOW"), 3);
+	for (int i = 0; i < 2; i++) {
+		close(clients[i]);
+		close(old[i]);
+	}
+}
+END_TEST
+
 START_TEST(a_server_that_only_takes_its_time)
 {
 	int clients[2], ends[2];
@@ -404,6 +426,7 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, a_server_that_has_gone_without_a_word);
+	tcase_add_test(tests, a_server_that_has_gone_before_a_post);
 	tcase_add_test(tests, a_server_that_only_takes_its_time);
 	tcase_add_test(tests, an_answer_that_has_begun);
 	tcase_add_test(tests, a_minute_and_no_more);

@@ -281,6 +281,12 @@ START_TEST(ip_while_unknown)
 	ck_assert(!decide_at(set, "a.example", "192.0.2.9").allowed);
 	ck_assert(decide_at(set, "a.example", "198.51.100.1").allowed);
 	rule_set_free(set);
+	/* A rule without a domain lets no name be looked up, but one that is may lead where it says. */
+	set = set_of("ip=10.0.0.0/8", NULL);
+	ck_assert(!decide_at(set, "a.example", NULL).allowed);
+	ck_assert(decide_at(set, "10.0.0.1", NULL).allowed);
+	ck_assert(decide_at(set, "a.example", "10.0.0.1").allowed);
+	rule_set_free(set);
 }
 END_TEST
 

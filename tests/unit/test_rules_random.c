@@ -327,7 +327,8 @@ static bool naive_matches(const struct naive_rule *rule, enum rule_action action
 		return false;
 	if (rule->scheme >= 0 && rule->scheme != (int)request->scheme)
 		return false;
-	if (rule->has_ip && (address ? !ip_prefix_contains(&rule->ip, address) : action == RULE_DENY))
+	if (rule->has_ip &&
+	    (address ? !ip_prefix_contains(&rule->ip, address) : action == RULE_DENY || !rule->domain[0]))
 		return false;
 	if (!rule->has_ip && action == RULE_ALLOW && (literal || (address && !ip_address_is_global(address))))
 		return false;
