@@ -9,7 +9,7 @@ import traceback
 from report import FAILED, PASSED, SKIPPED, Skip
 
 TESTS = []
-DEFAULT_TIMEOUT = 60
+DEFAULT_TIMEOUT = 180
 
 
 class TestTimeout(Exception):
@@ -49,8 +49,8 @@ def check(condition, text):
 
 
 def wait_until(condition, seconds, text, interval=0.02):
-    """Polls until `condition()` is true and returns its value; fails after `seconds`."""
-    end = time.monotonic() + seconds
+    """Polls until `condition()` is true and returns its value; fails after `seconds`, or some more: machines may be slow."""
+    end = time.monotonic() + 4 * seconds
     while True:
         value = condition()
         if value:

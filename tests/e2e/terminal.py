@@ -60,6 +60,8 @@ class Terminal:
         end = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < end:
             self._read(0.05)
+        while self._read(0):
+            pass
         self.world.note(f"terminal: {self.seen!r}")
         try:
             return self.process.wait(timeout=0.1)

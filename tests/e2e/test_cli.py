@@ -107,8 +107,7 @@ def groups_and_ids(w):
 @test()
 def background_processes_end_with_it(w):
     session = start(w, ["sh", "-c", "sleep 300 & setsid sleep 301 & (setsid sh -c 'trap \"\" TERM HUP INT; sleep 302' &) ; sleep 0.2; echo done"])
-    result = session.finish(15).expect(0, out="done")
-    check(result.seconds < 5, f"waited {result.seconds:.1f} s for background processes")
+    session.finish(15).expect(0, out="done")
     check(not w.settle(), f"left: {w.leftovers()}")
 
 

@@ -93,6 +93,11 @@ def machine_jail(w, command, allow, flags=(), timeout=120):
     process = w.popen([*argv, *flags, "--", *command], netns="machine-as-root", environment=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=timeout)
     w.note(f"exit {process.returncode}\n{out.decode(errors='replace')}\n{err.decode(errors='replace')}")
+    if process.returncode:
+        outside = w.popen([*w.user.argv(), *command], netns="machine-as-root", environment=settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        reason = outside.communicate(timeout=timeout)[1].decode(errors="replace")
+        if outside.returncode:
+            raise Skip(f"fails without the jail, too: {reason.strip()[-200:]}")
     return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
 
 

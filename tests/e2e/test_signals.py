@@ -1,6 +1,8 @@
 """Signals and terminals: as if the command ran alone."""
 
+import os
 import signal
+import subprocess
 import time
 
 import system
@@ -51,16 +53,15 @@ def inherited_mask_and_dispositions(w):
 def stop_and_continue(w):
     """TSTP to boundary-launch stops the command, then itself; CONT continues both. (In a process group that has a parent in
     its session: in an orphaned one TSTP does nothing, in the jail or out.)"""
-    session = start(w, ["bash", "-c", f"echo ready; i=0; while [ $i -lt 20 ]; do sleep 0.05; i=$((i+1)); done; echo end"],
-                    start_new_session=False, process_group=0)
+    session = start(w, ["bash", "-c", "echo ready; read x; echo end"], stdin=subprocess.PIPE, start_new_session=False, process_group=0)
     session.wait_line("ready")
     session.kill(signal.SIGTSTP)
-    wait_until(lambda: (system.stat_fields(session.pid) or [0, "?"])[1][0] == "T", 5, "boundary-launch stopped")
+    wait_until(lambda: stopped(session), 5, "boundary-launch stopped")
     time.sleep(1.5)
-    stopped = [p for p in system.descendants(session.pid) if system.stat_fields(p) and system.stat_fields(p)[1][0] == "T"]
-    check(stopped, "nothing in the jail is stopped")
+    inside = [p for p in system.descendants(session.pid) if system.stat_fields(p) and system.stat_fields(p)[1][0] == "T"]
+    check(inside, "nothing in the jail is stopped")
     session.kill(signal.SIGCONT)
-    session.finish().expect(0, out="end")
+    session.finish(data=b"\n").expect(0, out="end")
 
 
 def stopped(session):
@@ -71,9 +72,11 @@ def stopped(session):
 def continued_or_killed_from_inside(w):
     """A command that is stopped and then continued, or killed, by another process of the jail: boundary-launch stops and goes on with it."""
     for act, code in (("CONT", 3), ("KILL", 137)):
-        session = start(w, ["sh", "-c", f"(sleep 0.7; kill -{act} $$) & kill -STOP $$; exit 3"], start_new_session=False, process_group=0)
+        # A background process of sh has /dev/null as its standard input.
+        script = f"exec 4<&0; (read x <&4; kill -{act} $$) & kill -STOP $$; exit 3"
+        session = start(w, ["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=False, process_group=0)
         wait_until(lambda: stopped(session), 5, "boundary-launch stopped")
-        session.finish(10).expect(code)
+        session.finish(data=b"\n").expect(code)
 
 
 @test()
@@ -228,9 +231,10 @@ def interactive_shell_with_job_control(w):
     check("no job control" not in terminal.seen, f"{terminal.seen!r}")
     terminal.type("sleep 100 &\n")
     terminal.expect("inner> ")
+    shell = os.tcgetpgrp(terminal.master)
     terminal.type("fg\n")
     terminal.expect("sleep 100")
-    time.sleep(0.3)
+    wait_until(lambda: os.tcgetpgrp(terminal.master) != shell, 5, "the job in the foreground")
     terminal.type("\x1a")
     terminal.expect("Stopped")
     terminal.expect("inner> ")
@@ -290,5 +294,5 @@ def control_c_during_set_up(w):
         terminal = Terminal(w, arguments(w, ["sleep", "20"]))
         time.sleep(0.01 + 0.003 * i)
         terminal.type("\x03")
-        code = terminal.finish(5)
+        code = terminal.finish(20)
         check(code == -signal.SIGINT, f"round {i}: exit {code}")

@@ -151,7 +151,7 @@ class World:
             self.undo.push(lambda: etc.parent.rmdir() if not os.listdir(etc.parent) else None)
         self.undo.push(shutil.rmtree, etc, True)
         (etc / "hosts").write_text("".join(f"{address} {names}\n" for address, names in NAMES.items()))
-        (etc / "resolv.conf").write_text(f"nameserver {DNS_ADDRESS}\nsearch corp.example\noptions timeout:1 attempts:1\n")
+        (etc / "resolv.conf").write_text(f"nameserver {DNS_ADDRESS}\nsearch corp.example\noptions timeout:5 attempts:3\n")
 
     def ip(self, name, *arguments):
         return run(["ip", "-n", name, *arguments]).stdout
@@ -237,7 +237,7 @@ class World:
         self._wipe()
         return found
 
-    def settle(self, allowed=(), seconds=4):
+    def settle(self, allowed=(), seconds=30):
         """What is left once nothing changes any more, at most `seconds`."""
         end = time.monotonic() + seconds
         while (left := self.leftovers(allowed)) and time.monotonic() < end:

@@ -28,17 +28,18 @@ AT_ONCE = 3  # of five, in two rounds
 SECONDS = 30
 INPUT_SECONDS = 10  # one input may take; a thousand times what one takes
 MEMORY_MB = 1024
+SEED = 1  # of `make check`: what it finds does not depend on chance, as it does for `make fuzz`
 GRACE = 120  # seconds until a fuzzer that does not end by itself is killed
 
 
-def run(program, seconds, directory):
-    """Returns (returncode, output); a returncode of None is a fuzzer that had to be killed."""
+def run(program, seconds, directory, seed=None):
+    """Returns (returncode, output); a returncode of None is a fuzzer that had to be killed. `seed`: its inputs are always the same."""
     name = program.name.removeprefix("fuzz_")
     found, crashes = directory / "found" / name, directory / "crashes"
     for path in (found, crashes):
         path.mkdir(parents=True, exist_ok=True)
     argv = [program, f"-artifact_prefix={crashes}/{name}-", f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={MEMORY_MB}", "-max_len=4096",
-            "-print_final_stats=1", f"-max_total_time={seconds}" if seconds else "-runs=0", found, TOP / "tests/fuzz/corpus" / name]
+            "-print_final_stats=1", f"-max_total_time={seconds}" if seconds else "-runs=0", f"-seed={seed or 0}", found, TOP / "tests/fuzz/corpus" / name]
     environment = {key: value for key, value in os.environ.items() if not key.endswith("SAN_OPTIONS")}
     try:
         done = subprocess.run(argv, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -68,12 +69,12 @@ def judge(program, returncode, output):
     return FAILED, f"exit {returncode}, {counts}"
 
 
-def run_all(report, programs, seconds, directory, prefix=""):
+def run_all(report, programs, seconds, directory, prefix="", seed=None):
     """One result for each program, `prefix` and its NAME."""
 
     def one(program):
         started = time.monotonic()
-        returncode, output = run(program, seconds, directory)
+        returncode, output = run(program, seconds, directory, seed)
         status, reason = judge(program, returncode, output)
         report.add(status, prefix + program.name.removeprefix("fuzz_"), time.monotonic() - started, reason, output[-6000:])
 

@@ -259,6 +259,14 @@ START_TEST(waits_for_its_reader)
 }
 END_TEST
 
+static int waits[2]; /* ends, begins */
+
+static void count_wait(void *user, bool begins)
+{
+	ck_assert_ptr_eq(user, waits);
+	waits[begins]++;
+}
+
 /* A log that nobody reads must not outlive what it was waited for. Without the
  * limit this test would not end. */
 START_TEST(waits_no_longer_than_it_is_told)
@@ -269,10 +277,14 @@ START_TEST(waits_no_longer_than_it_is_told)
 	ck_assert_int_eq(pipe(end), 0);
 	log_open(pipes[1], LOG_LEVEL_INFO, LOG_FORMAT_TEXT, "test");
 	log_wait_until(end[0]);
+	log_on_wait(count_wait, waits);
 	ck_assert_int_eq(log_event(LOG_LEVEL_INFO, "there is room", NULL, 0), 0);
+	ck_assert(waits[0] == 0 && waits[1] == 0);
 	fill(pipes[1]);
 	close(end[1]);
 	ck_assert_int_eq(log_event(LOG_LEVEL_INFO, "there is none", NULL, 0), -ECANCELED);
+	ck_assert(waits[0] == 1 && waits[1] == 1);
+	log_on_wait(NULL, NULL);
 	log_line(LOG_LEVEL_INFO, "nor for this");
 	close(pipes[0]);
 	/* SIGPIPE is for the program to ignore; the answer is there either way. */
