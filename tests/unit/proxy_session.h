@@ -54,6 +54,7 @@ static inline void set_up(void)
 {
 	struct error error = { 0 };
 
+	clock_slow_down();
 	signal(SIGPIPE, SIG_IGN);
 	log_capture_begin(LOG_LEVEL_INFO);
 	session = (struct session){ .listener = -1, .routes = -1, .max_clients = 1000 };
@@ -70,6 +71,7 @@ static inline void tear_down(void)
 	session_clear(&session);
 	close(origin_listener);
 	log_capture_end();
+	clock_catch_up();
 }
 
 static inline void turn(void)

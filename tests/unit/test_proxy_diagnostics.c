@@ -11,6 +11,7 @@ static struct diagnostics diagnostics;
 
 static void set_up(void)
 {
+	clock_slow_down();
 	log_capture_begin(LOG_LEVEL_WARN);
 	loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	ck_assert_ptr_nonnull(loop);
@@ -22,6 +23,7 @@ static void tear_down(void)
 	diagnostics_end(&diagnostics);
 	ev_loop_destroy(loop);
 	log_capture_end();
+	clock_catch_up();
 }
 
 /* Time for the timers, and more than enough of it for the buckets. */

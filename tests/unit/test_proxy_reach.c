@@ -73,6 +73,7 @@ static void set_up(void)
 	struct resolver_settings settings = { .lookups = "b", .timeout_ms = 1000, .tries = 1 };
 	struct error error = { 0 };
 
+	clock_slow_down();
 	signal(SIGPIPE, SIG_IGN);
 	log_capture_begin(LOG_LEVEL_INFO);
 	unheard = false;
@@ -97,6 +98,7 @@ static void tear_down(void)
 	session_clear(&session);
 	close(origin_listener);
 	log_capture_end();
+	clock_catch_up();
 }
 
 static void allow(const char *rule)
