@@ -1,4 +1,2 @@
-$(eval $(call library,helper-jails boundary-launcher,$(addprefix tests/attack/,helper_peer.c helper_link.c helper_inside.c helper_frames.c \
-	helper_connections.c)))
 $(eval $(call unit_test,link,helper-jails boundary-launcher boundary-helper boundary-netlink boundary,$(helper_packages)))
 $(call objects,tests/unit/test_link.c): cppflags += $(call pkg_cflags,$(netlink_packages))

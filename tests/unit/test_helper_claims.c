@@ -268,7 +268,7 @@ START_TEST(a_socket_that_is_left)
 	ck_assert_int_eq(create(&others, 1000, &cable), 0);
 	netlink_leave(&others);
 	ck_assert_int_eq(others.netfilter, -1);
-	for (int i = 0; i < 100 && claims.of_all > 0; i++) {
+	for (int i = 0; i < 600 && claims.of_all > 0; i++) {
 		usleep(50000);
 		ck_assert_int_eq(claims_count(&host, 1000, &claims), 0);
 	}

@@ -12,7 +12,7 @@
 
 /* Of so many a few come late without link_wake(). */
 #define LINKS 60
-#define LONG_MS 5000
+#define LONG_MS 20000
 
 /* Others keep the kernel busy with links of theirs, as long as the test lives. */
 static void busy(pid_t parent)
