@@ -148,6 +148,87 @@ START_TEST(lines_about_connections_are_limited)
 }
 END_TEST
 
+#define NO_BODY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+/* A body that is longer than it said: the response that may still be on its way is not taken back by a reset. */
+START_TEST(what_follows_a_response_is_answered)
+{
+	int fd = connect_with(0), server;
+
+	request(fd, "GET /", "");
+	server = accepted();
+	wait_text(server, "GET / ");
+	say_text(server, NO_BODY);
+	wait_text(fd, "200 OK");
+	say_text(fd, "nonsense\r\n\r\n");
+	wait_text(fd, " 400 ");
+	ck_assert_int_eq(wait_end(fd), 0);
+	ck_assert_uint_eq(log_captured_lines("neither TLS nor HTTP"), 0);
+	close(fd);
+	close(server);
+}
+END_TEST
+
+/* RFC 9112 section 2.2: empty lines before a request do not count, in whatever pieces they come. */
+START_TEST(an_empty_line_in_two_pieces)
+{
+	int fd = connect_with(0), server;
+
+	say_text(fd, "\r");
+	turns(4);
+	say_text(fd, "\n");
+	request(fd, "GET /first", "");
+	server = accepted();
+	wait_text(server, "GET /first ");
+	say_text(server, NO_BODY);
+	wait_text(fd, "200 OK");
+	say_text(fd, "\r");
+	turns(4);
+	say_text(fd, "\n");
+	request(fd, "GET /second", "");
+	wait_text(server, "GET /second ");
+	close(fd);
+	close(server);
+}
+END_TEST
+
+static unsigned count_answers(int fd)
+{
+	static char octets[1 << 20];
+	ssize_t got = recv(fd, octets, sizeof(octets) - 1, 0);
+	unsigned n = 0;
+
+	octets[got > 0 ? got : 0] = '\0';
+	for (const char *at = octets; (at = strstr(at, "HTTP/1.1 403 ")); at++)
+		n++;
+	return n;
+}
+
+/* Requests that cost nothing but answers, one after the other: others have their turn in between. */
+START_TEST(pipelined_requests_take_turns)
+{
+	const unsigned sent = 200;
+	struct error error = { 0 };
+	unsigned answered;
+	int fd = connect_with(0);
+
+	ck_assert_int_eq(rule_set_add(session.rules, RULE_DENY, "path=/denied", "test", &error), 0);
+	wait_clients(1);
+	for (unsigned i = 0; i < sent; i++)
+		request(fd, "GET /denied", "");
+	turn();
+	answered = count_answers(fd);
+	ck_assert_uint_gt(answered, 0);
+	ck_assert_uint_lt(answered, 30);
+	for (int i = 0; i < WAIT_TURNS && answered < sent; i++) {
+		turn();
+		answered += count_answers(fd);
+	}
+	ck_assert_uint_eq(answered, sent);
+	close(fd);
+}
+END_TEST
+
 START_TEST(lines_about_requests_are_limited_and_records_are_not)
 {
 	for (int i = 0; i < 120; i++) {
@@ -267,6 +348,9 @@ int main(void)
 	tcase_add_test(tests, whoever_waits_for_a_greeting_is_reset);
 	tcase_add_test(tests, a_clock_that_is_set_moves_no_limit);
 	tcase_add_test(tests, lines_about_connections_are_limited);
+	tcase_add_test(tests, what_follows_a_response_is_answered);
+	tcase_add_test(tests, an_empty_line_in_two_pieces);
+	tcase_add_test(tests, pipelined_requests_take_turns);
 	tcase_add_test(tests, lines_about_requests_are_limited_and_records_are_not);
 	tcase_add_loop_test(tests, what_is_never_judged_is_on_record, 0, 8);
 	tcase_add_test(tests, nothing_leaves_without_a_record);
