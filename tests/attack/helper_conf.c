@@ -105,7 +105,11 @@ static void ask_as(const struct wish *wish, int result)
 	for (asked = 0; asked < wish->n && got.n == asked; asked++) {
 		peers[asked] = helper_start(scene_get()->helper, NULL);
 		got.last = helper_ask(&peers[asked], HELPER_ATTACH, jails[asked].netns);
-		got.n += got.last.type == (HELPER_ATTACH | HELPER_REPLY);
+		if (got.last.type != (HELPER_ATTACH | HELPER_REPLY))
+			continue;
+		got.n++;
+		/* Only one that serves waits for the others, however long they take. */
+		helper_ask(&peers[asked], HELPER_REDIRECT, -1);
 	}
 	for (unsigned int i = 0; i < asked; i++)
 		close_fd(&peers[i].socket);

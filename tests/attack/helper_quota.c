@@ -313,7 +313,8 @@ static void cut_and_keep(void)
 		    "%d tables for %d sessions that may be", after - before, 2);
 }
 
-/* Guards of indices that no session has had since are without effect, and stay: here all of them get one. */
+/* Guards of indices that no session has had since are without effect, and stay: here all of them get one at the same
+ * time. Only one that serves waits that long. */
 static void heal_all(const struct helper_jail *jails)
 {
 	struct helper_peer peers[KEPT];
@@ -324,6 +325,7 @@ static void heal_all(const struct helper_jail *jails)
 	for (size_t i = 0; i < KEPT; i++) {
 		peers[i] = helper_start(scene->helper, NULL);
 		helper_ask(&peers[i], HELPER_ATTACH, jails[i].netns);
+		helper_ask(&peers[i], HELPER_REDIRECT, -1);
 	}
 	end_all(peers, KEPT);
 }

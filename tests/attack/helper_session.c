@@ -5,13 +5,14 @@
 
 const char *const session_state_names[] = { "initial", "attached", "serving", "detached" };
 
-/* The request that leads from one state to the next has the number of the next. */
-static void say_all(struct session *sessions, size_t n, enum helper_message type)
+/* The request that leads from one state to the next has the number of the next. One that is not taken is not answered.
+ */
+static void say_all(const struct session *sessions, size_t n, enum helper_message type)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct helper_packet packet = helper_request(type, &sessions[i].jail->netns);
 
-		sessions[i].ready = sessions[i].ready && helper_say(&sessions[i].peer, &packet) == 0;
+		helper_say(&sessions[i].peer, &packet);
 	}
 }
 
@@ -50,10 +51,11 @@ bool sessions_open(const char *what, struct session *sessions, size_t n, enum se
 		sessions[i] = (struct session){ .peer = helper_start(scene->helper, how),
 						.jail = &scene->jails[i],
 						.ready = true };
-	for (int type = HELPER_ATTACH; type <= (int)state; type++) {
+	/* All that is to come at once: one that is attached would not wait until the slowest is, too. */
+	for (int type = HELPER_ATTACH; type <= (int)state; type++)
 		say_all(sessions, n, (enum helper_message)type);
+	for (int type = HELPER_ATTACH; type <= (int)state; type++)
 		hear_all(sessions, n, (enum helper_message)type);
-	}
 	for (size_t i = 0; i < n; i++)
 		all &= session_ready(what, &sessions[i]);
 	return all;
