@@ -23,8 +23,9 @@
 #include "shared/cleanup.h"
 #include "tests/attack/helper_scene.h"
 
-/* Longer than alarm(1), which a helper must survive. */
-#define ALARM_MS 1200
+/* An alarm that a helper must survive: not to come before it is under way, on a machine that is busy. */
+#define ALARM_SECONDS 5
+#define ALARM_MS (ALARM_SECONDS * 1000 + 200)
 
 static const struct scene *scene;
 
@@ -350,7 +351,7 @@ static void leave_term_pending(void)
 
 static void set_alarm(void)
 {
-	alarm(1);
+	alarm(ALARM_SECONDS);
 }
 
 static void set_timers(void)
@@ -381,13 +382,14 @@ static void pending_alarm(void)
 		    "answer %d, status %#x", answer.type, (unsigned int)status);
 }
 
-/* Signals of the caller's end it, as those of any process of his do: nothing is left. */
+/* Signals of the caller's end it, as those of any process of his do: nothing is left but what the next one removes.
+ * They may do so before it has answered. */
 static void ends_after(const char *what, void (*before_exec)(void))
 {
 	struct result result;
 
 	run(&result, &(struct helper_start){ .before_exec = before_exec });
-	if (result.last > 0)
+	if (WIFSIGNALED(result.status))
 		sessions_heal(1);
 	report(WIFSIGNALED(result.status) || (result.last == HELPER_DETACH && result.status == 0), what, &result);
 }
@@ -510,7 +512,10 @@ static void others(void)
 	else
 		traced();
 	serves_after("a directory that is gone, and umask 0777", unusual_directory);
-	serves_after("the lowest priority", last_in_line);
+	if (SCENE_SANITIZED)
+		tap_skip("the lowest priority", "an instrumented helper is not done in time while others are busy");
+	else
+		serves_after("the lowest priority", last_in_line);
 	serves_after("an odd personality", odd_personality);
 	serves_after("odd flags of the process", odd_prctl);
 	serves_after("leader of a session of its own", lead);

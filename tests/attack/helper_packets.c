@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "launcher/link.h"
 #include "shared/cleanup.h"
 #include "tests/attack/helper_connections.h"
 #include "tests/attack/helper_inside.h"
@@ -41,6 +42,7 @@ static struct helper_attached cable;
 
 static bool begin_session(void)
 {
+	_cleanup_fd_ int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct helper_answer answer;
 	int r;
 
@@ -51,6 +53,9 @@ static bool begin_session(void)
 	cable = answer.attached;
 	r = answer.type == (HELPER_ATTACH | HELPER_REPLY) ? inside_do(&jail, inside_configure, &cable, sizeof(cable))
 							  : -ENOTCONN;
+	/* Or the first SYN's answer is lost, and sent again while packets are counted that must not come. */
+	if (r == 0)
+		link_wake(any, cable.host_interface);
 	if (r == 0 && helper_redirect(&peer).type == (HELPER_REDIRECT | HELPER_REPLY))
 		return true;
 	tap_check(false, "a session to send packets from", "answer %d, configuration %d", answer.type, r);
@@ -266,12 +271,15 @@ static size_t fill(const struct attempt *a, const struct frame_packet *packet, u
 	}
 }
 
+/* What passes comes in soon, and is not to be taken for the next one; what does not is given one look. */
+#define PASSING_TRIES 50
+
 static void try(const struct attempt *a, int dns)
 {
 	unsigned char payload[64];
 	struct frame_packet packet = a->packet;
 	struct inside_frames frames = { 0 };
-	int before = packets(), came, delivered, r;
+	int before = packets(), tries = a->passes ? PASSING_TRIES : 1, came, delivered = 0, r;
 
 	packet.from = packet.from == HOST_END ? cable.host_address : packet.from ?: cable.jail_address;
 	packet.to = packet.to == HOST_END ? cable.host_address : packet.to ?: BEYOND;
@@ -281,12 +289,15 @@ static void try(const struct attempt *a, int dns)
 	frame_make(&cable, &packet, &frames.frame);
 	frames.frame.length -= a->cut;
 	r = inside_do(&jail, inside_send, &frames, sizeof(frames));
-	delivered = arrived(dns, 20);
-	came = packets() - before;
+	do {
+		delivered += arrived(dns, 20);
+		came = packets() - before;
+	} while (--tries > 0 && (came == 0 || (a->content == DNS && delivered == 0)));
 	if (a->undelivered)
 		came = 0;
-	tap_check(r == 0 && before >= 0 && (a->passes ? came > 0 : came == 0 && delivered == 0), a->what,
-		  "sent %d; %d came in, %d were delivered", r, came, delivered);
+	tap_check(r == 0 && before >= 0 &&
+			  (a->passes ? came > 0 && (a->content != DNS || delivered > 0) : came == 0 && delivered == 0),
+		  a->what, "sent %d; %d came in, %d were delivered", r, came, delivered);
 }
 
 static void single_frames(void)
@@ -385,18 +396,19 @@ static void split_syns(void)
 		.from = cable.jail_address, .to = BEYOND, .protocol = IPPROTO_TCP, .payload = segment
 	};
 	struct inside_frames flood = { .count = 2000, .second = 8, .ports = 2000 };
-	int before = tracked(), n, r;
+	int before = tracked(), after, r;
 
 	packet.size = frame_tcp(packet.from, packet.to, 2000, 80, 2, segment);
 	frame_make(&cable, &packet, &flood.frame);
 	r = inside_do(&jail, inside_send, &flood, sizeof(flood));
-	n = tracked() - before;
+	after = tracked();
 	close_fd(&proxy);
 	if (before < 0)
 		tap_skip("SYNs in two fragments are no connections", "this kernel does not list connections");
 	else
-		tap_check(r == 0 && n == 0, "SYNs in two fragments are no connections", "sent %d; %d are tracked", r,
-			  n);
+		/* Of those that were tracked before, some may be forgotten by now. */
+		tap_check(r == 0 && after >= 0 && after <= before, "SYNs in two fragments are no connections",
+			  "sent %d; %d are tracked, %d were before", r, after, before);
 }
 
 /* Connections ------------------------------------------------------------------------------------------------------ */
@@ -473,6 +485,7 @@ static void into_the_jail(void)
 {
 	int n, r = inside_do(&jail, inside_watch, NULL, 0);
 
+	inside_do(&jail, inside_seen, NULL, 0); /* what is on its way from connections that were closed */
 	scene_as_root(send_as_victim, &cable.jail_address, sizeof(cable.jail_address), NULL, 0);
 	n = inside_do(&jail, inside_seen, NULL, 0);
 	if (!kernel_is(5, 16))

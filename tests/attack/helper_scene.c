@@ -25,7 +25,7 @@
 #include "tests/attack/helper_tables.h"
 
 /* Network namespaces go when the kernel finds time. Where something stayed, it is not waited for that long again. */
-static int settle_ms = 10000;
+static int settle_ms = 30000;
 #define SETTLE_AGAIN_MS 1000
 
 #define CHILDREN_MAX 256

@@ -202,7 +202,7 @@ static void change_identity(void)
 	tap_check(!child_can(raise_priority), "the priority cannot be raised", "setpriority succeeded");
 }
 
-/* Runs `path --version` until it ends or half a second is over. Returns the process, not yet reaped; -1 on failure. */
+/* Runs `path --version` until it ends or ten seconds are over. Returns the process, not yet reaped; -1 on failure. */
 static pid_t run_privileged(const char *path)
 {
 	const struct timespec moment = { .tv_nsec = 10000000 };
@@ -216,7 +216,7 @@ static pid_t run_privileged(const char *path)
 		execl(path, path, "--version", (char *)NULL);
 		_exit(127);
 	}
-	for (int i = 0; child > 0 && i < 50; i++) {
+	for (int i = 0; child > 0 && i < 1000; i++) {
 		siginfo_t info = { .si_pid = 0 };
 
 		if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child)
