@@ -104,15 +104,13 @@ static int choose_nameservers(struct session *session, struct error *e)
 			 (server->family == AF_INET6 || nameserver_is_loopback(server) || is_own_address(server)))
 			session->inside[session->n_inside++] = *server;
 	}
-	if (n_local > 0)
-		log_line(
-			LOG_LEVEL_WARN, "%s, by which no program in the jail finds a name%s",
-			n_local < session->nameservers.n_servers ? NAMESERVERS_PATH " has a link-local name server"
-								 : "the name servers of " NAMESERVERS_PATH
-								   " are link-local",
-			n_local < session->nameservers.n_servers
-				? "; it uses the others"
-				: ". Add one that is not: nameserver 192.0.2.1, for instance. Any does: none is asked");
+	if (n_local > 0 && n_local == session->nameservers.n_servers)
+		log_line(LOG_LEVEL_WARN, "all name servers of " NAMESERVERS_PATH
+					 " are link-local, which no program in the jail reaches: it finds no name. Add "
+					 "another, as \"nameserver 192.0.2.1\"; any does, since none is asked");
+	else if (n_local > 0)
+		log_line(LOG_LEVEL_WARN, "a link-local name server of " NAMESERVERS_PATH
+					 " cannot be reached in the jail; others are used");
 	return 0;
 }
 
@@ -497,7 +495,7 @@ int session_run(const struct settings *settings, int log, struct error *e)
 		.sockets = PROXY_SOCKETS_NONE,
 		.terminal = { .fd = -1 },
 	};
-	bool interrupted = false;
+	bool interrupted = false, broke = false;
 	int r, ending;
 
 	r = set_up(&session, log, e);
@@ -514,10 +512,11 @@ int session_run(const struct settings *settings, int log, struct error *e)
 					      &session.proxy,   session.signals,     false };
 
 		r = supervise_run(&running, e);
+		broke = r < 0 || WIFSIGNALED(r);
+		interrupted = running.interrupted && r >= 0 && WIFSIGNALED(r) && WTERMSIG(r) == SIGINT;
 		r = r < 0 ? r : exit_code(r);
-		interrupted = running.interrupted && r == SESSION_EXIT_SIGNAL + SIGINT;
 	}
-	tear_down(&session, r < 0 || r > SESSION_EXIT_SIGNAL);
+	tear_down(&session, broke);
 	if (interrupted)
 		end_interrupted();
 	return r < 0 ? SESSION_EXIT_FAILED : r;

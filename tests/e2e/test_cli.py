@@ -449,16 +449,39 @@ def sessions_of_two_users(w):
         s.finish().expect(143)
 
 
+def with_nameservers(w, lines, flags, command):
+    """boundary-launch where resolv.conf has these lines."""
+    resolv = w.base / "resolv-other"
+    resolv.write_text(lines)
+    argv = ["sh", "-c", f"mount --bind {resolv} /etc/resolv.conf && exec \"$@\"", "-", *w.user.argv(), w.launch, *flags, "--upstream-ca",
+            w.servers.ca, "--", *command]
+    done = w.run_in(argv, user=w.root, environment=w.user.environment())
+    w.note(done.stdout + done.stderr)
+    return done
+
+
 @test()
 def loopback_nameserver(w):
     """resolv.conf names 127.0.0.53: the jail answers it inside, and the proxy asks the host's."""
-    resolv = w.base / "resolv-loopback"
-    resolv.write_text("nameserver 127.0.0.53\n")
-    argv = ["sh", "-c", f"mount --bind {resolv} /etc/resolv.conf && exec \"$@\"", "-", *w.user.argv(), w.launch, "--allow", API, "--upstream-ca",
-            w.servers.ca, "--", "curl", "-sS", "https://api.example/loop"]
-    done = w.run_in(argv, user=w.root, environment=w.user.environment())
-    w.note(done.stdout + done.stderr)
+    done = with_nameservers(w, "nameserver 127.0.0.53\n", ["--allow", API], ["curl", "-sS", "https://api.example/loop"])
     check(done.returncode == 0 and "GET https://api.example/loop" in done.stdout, f"exit {done.returncode}: {done.stderr}")
+
+
+@test()
+def nameserver_named_twice(w):
+    """By whatever name: it is answered once, and nothing is lost, for --require neither."""
+    lines = "nameserver 127.0.0.1\nnameserver 0.0.0.0\nnameserver 127.0.0.1\n"
+    done = with_nameservers(w, lines, ["--allow", API, "--require"], ["curl", "-sS", "https://api.example/twice"])
+    check(done.returncode == 0 and "GET https://api.example/twice" in done.stdout and not done.stderr, f"exit {done.returncode}: {done.stderr}")
+
+
+@test()
+def link_local_nameservers(w):
+    """Nobody in the jail reaches them: said, and with no others said what helps."""
+    for lines, text in (("nameserver fe80::1%lo\n", "all name servers of /etc/resolv.conf are link-local"),
+                        ("nameserver fe80::1%lo\nnameserver 127.0.0.1\n", "others are used")):
+        done = with_nameservers(w, lines, ["--require"], ["true"])
+        check(done.returncode == 0 and text in done.stderr, f"exit {done.returncode}: {done.stderr}")
 
 
 @test(builds=("release",))

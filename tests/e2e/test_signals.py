@@ -119,11 +119,12 @@ def terminal_is_the_commands(w):
 
 @test()
 def control_c(w):
-    terminal = Terminal(w, arguments(w, ["bash", "-c", f"trap 'echo caught; exit 3' INT; echo ready; {LOOP}"]))
-    terminal.expect("ready")
-    terminal.type("\x03")
-    code = terminal.finish()
-    check(code == 3 and terminal.seen.count("caught") == 1, f"exit {code}, {terminal.seen!r}")
+    for own in (3, 128 + signal.SIGINT):
+        terminal = Terminal(w, arguments(w, ["bash", "-c", f"trap 'echo caught; exit {own}' INT; echo ready; {LOOP}"]))
+        terminal.expect("ready")
+        terminal.type("\x03")
+        code = terminal.finish()
+        check(code == own and terminal.seen.count("caught") == 1, f"exit {code}, {terminal.seen!r}")
 
 
 @test()
