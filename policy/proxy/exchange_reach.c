@@ -135,10 +135,16 @@ static void on_resolved(void *user, int status, const struct ip_address *address
 	if (status == 0) {
 		judge_addresses(exchange, addresses, n_addresses);
 	} else {
+		/* Outside, a resolver would try each of them, for names with dots, too. */
+		bool searches = status == -ENOENT && exchange->session->search.n > 0;
+
 		exchange_audit(exchange, true, exchange->rule, NULL);
-		exchange_refuse(exchange, status == -ETIMEDOUT ? 504 : 502,
-				status == -ETIMEDOUT ? "Gateway Timeout" : "Bad Gateway",
-				"The name %s cannot be resolved: %s", exchange->host, reason);
+		exchange_refuse(
+			exchange, status == -ETIMEDOUT ? 504 : 502,
+			status == -ETIMEDOUT ? "Gateway Timeout" : "Bad Gateway",
+			"The name %s cannot be resolved: %s%s", exchange->host, reason,
+			searches ? "; if it is completed by a search domain of /etc/resolv.conf, use the full name"
+				 : "");
 	}
 	client_run(exchange->client);
 }
