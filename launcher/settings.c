@@ -268,6 +268,12 @@ static int read_user_config(const struct settings_input *input, struct merge *me
 		}
 		r = read_default_config(path, merge, &found, e);
 	}
+	if (r == -EACCES && e) {
+		const struct error why = *e;
+
+		/* As of a program that was started as another user. */
+		error_set(e, EACCES, "%s. If HOME is another user's, set it, or name a file by --config", why.text);
+	}
 	return r;
 }
 

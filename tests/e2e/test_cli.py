@@ -39,6 +39,14 @@ def config_file(w, text, name="config.yaml", mode=0o644):
     return path
 
 
+@test()
+def home_of_another_user(w):
+    closed = w.base / "closed"
+    closed.mkdir(mode=0o700)
+    refused(w, ["--", "true"], "Permission denied", "If HOME is another user's", environment={"HOME": str(closed)})
+    refused(w, ["--config", closed / "config.yaml", "--", "true"], "Permission denied")
+
+
 # Exit codes ---------------------------------------------------------------------------------------------------------
 
 
