@@ -42,7 +42,7 @@ def config_file(w, text, name="config.yaml", mode=0o644):
 @test()
 def home_of_another_user(w):
     closed = w.base / "closed"
-    closed.mkdir(mode=0o700)
+    closed.mkdir(mode=0o700, exist_ok=True)
     refused(w, ["--", "true"], "Permission denied", "If HOME is another user's", environment={"HOME": str(closed)})
     refused(w, ["--config", closed / "config.yaml", "--", "true"], "Permission denied")
 
