@@ -65,6 +65,28 @@ def exit_code_not_executable(w):
 
 
 @test()
+def not_found_beside_a_closed_directory(w):
+    """execvpe(3) remembers the directory of PATH that it could not search."""
+    closed = w.base / "closed"
+    closed.mkdir(mode=0o700, exist_ok=True)
+    environment = {"PATH": f"{closed}:/usr/bin:/bin"}
+    jail(w, ["no-such-command"], environment=environment).expect(127, err="not found")
+    jail(w, ["true"], environment=environment).expect(0)
+
+
+@test()
+def script_without_interpreter_line(w):
+    """execvpe(3) runs it by sh, and copies its arguments to the stack for that: here more than half a megabyte of them."""
+    script = config_file(w, "exit $(($# % 100))\n", "no-interpreter", 0o755)
+    jail(w, [script, *["x"] * 70007]).expect(7)
+
+
+@test()
+def a_jail_in_a_jail(w):
+    jail(w, [w.launch, "--", "true"]).expect(125, err=["a jail of Boundary's", "without boundary-launch"])
+
+
+@test()
 def exit_code_not_found(w):
     jail(w, ["no-such-command"]).expect(127, err="no-such-command")
     jail(w, ["/no/such/file"]).expect(127, err="/no/such/file")

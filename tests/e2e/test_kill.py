@@ -114,7 +114,7 @@ def helper_dead_launcher_frozen(w):
         time.sleep(1.5)
         check(any(system.alive(p) for p in inside), "the jail ended: this test shows nothing")
         system.kill(pids["launcher"], signal.SIGCONT)
-        session.finish().expect(125)
+        session.finish().expect(125, err="boundary-helper was killed by signal 9")
         check(not w.settle(("guard",)), f"left: {w.leftovers(('guard',))}")
     capture.check_no_leak(PROXY_TO_ORIGIN)
     check_next_session(w)
@@ -146,7 +146,7 @@ def proxy_dead_launcher_frozen(w):
         system.kill(pids["proxy"])
         time.sleep(1)
         system.kill(pids["launcher"], signal.SIGCONT)
-        session.finish().expect(125)
+        session.finish().expect(125, err="boundary-proxy was killed by signal 9")
     capture.check_no_leak(PROXY_TO_ORIGIN)
 
 

@@ -150,16 +150,24 @@ END_TEST
 
 #define NO_BODY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
+/* One whole exchange by a new connection to the origin. Returns the origin's end. */
+static int serve_first(int client)
+{
+	int server;
+
+	request(client, "GET /first", "");
+	server = accepted();
+	wait_text(server, "GET /first ");
+	say_text(server, NO_BODY);
+	wait_text(client, "200 OK");
+	return server;
+}
+
 /* A body that is longer than it said: the response that may still be on its way is not taken back by a reset. */
 START_TEST(what_follows_a_response_is_answered)
 {
-	int fd = connect_with(0), server;
+	int fd = connect_with(0), server = serve_first(fd);
 
-	request(fd, "GET /", "");
-	server = accepted();
-	wait_text(server, "GET / ");
-	say_text(server, NO_BODY);
-	wait_text(fd, "200 OK");
 	say_text(fd, "nonsense\r\n\r\n");
 	wait_text(fd, " 400 ");
 	ck_assert_int_eq(wait_end(fd), 0);
@@ -177,11 +185,7 @@ START_TEST(an_empty_line_in_two_pieces)
 	say_text(fd, "\r");
 	turns(4);
 	say_text(fd, "\n");
-	request(fd, "GET /first", "");
-	server = accepted();
-	wait_text(server, "GET /first ");
-	say_text(server, NO_BODY);
-	wait_text(fd, "200 OK");
+	server = serve_first(fd);
 	say_text(fd, "\r");
 	turns(4);
 	say_text(fd, "\n");
